@@ -1,0 +1,67 @@
+"""The only reader of the environment: `ZIMAGE_*` variables, then `.env`, then the defaults written here.
+
+What it is:       one frozen model; secrets are masked wherever it is printed.
+May import:       errors.
+May touch:        the environment and `.env`.
+Never:            is read twice: the caller who starts a job loads it once and hands it on.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from zimage_core.errors import ConfigurationError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _data_dir(name: str) -> Path:
+    """Return the folder of that name beside the package (a checkout), else the copy shipped inside a wheel."""
+    beside = _PACKAGE.parent / name
+    return beside if beside.is_dir() else _PACKAGE / "_data" / name
+
+
+class Settings(BaseSettings):
+    """Where things are and how hard to work. Every field can be set as ZIMAGE_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="ZIMAGE_", env_file=".env", extra="ignore", frozen=True)
+
+    work_dir: Path = Field(Path("work"), description="Ledger, cut-outs, masters: what makes a run resumable.")
+    out_dir: Path = Field(Path("out"), description="The CDN origin: renditions, manifests, release pointers; and reports.")
+    prompts_dir: Path = Field(default_factory=lambda: _data_dir("prompts"), description="Scenes, brands, promotions.")
+    examples_dir: Path = Field(default_factory=lambda: _data_dir("examples"), description="Catalogue of the demo.")
+    rubric: Path | None = Field(None, description="rubric.yaml to grade by; none = the one shipped.")
+    ledger_url: SecretStr | None = Field(None, description="SQLAlchemy URL; none = SQLite in work_dir.")
+    engine: str = Field("studio", description="Which engine makes the images.")
+    engine_options: dict[str, str] = Field(default_factory=dict, description="Handed to the engine as they are.")
+    max_attempts: int = Field(3, ge=1, le=10, description="How many times a shot may be tried because of its grade.")
+    batch_size: int = Field(8, ge=1, le=256, description="Requests handed to the engine in one call.")
+    shard_size: int = Field(200, ge=1, le=10_000, description="Shots one subflow run answers for.")
+    grade_workers: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2) // 2), ge=1, le=64)
+    lease_s: float = Field(60.0, ge=1, description="A shard whose owner is silent for this long may be taken over.")
+    max_photo_megapixels: float = Field(80.0, gt=0, description="Larger photos are refused before they are decoded.")
+
+    def resolved_ledger_url(self) -> str:
+        """Return the ledger's URL, the default one inside `work_dir`. It may hold a password: never print it."""
+        if self.ledger_url is not None:
+            return self.ledger_url.get_secret_value()
+        return f"sqlite:///{self.work_dir.resolve() / 'ledger.sqlite'}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Return the settings from environment, `.env` and `overrides` (a flag given on the command line wins).
+
+    Raises ConfigurationError naming each variable that is wrong and why.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"ZIMAGE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
+        )
+        raise ConfigurationError(f"These settings cannot be used: {wrong}.") from None
