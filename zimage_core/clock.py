@@ -3,7 +3,7 @@
 What it is:       three small functions over the standard library.
 May import:       the standard library.
 May touch:        the system clock and the system's randomness.
-Never:            decides anything. Ids of content are in `domain.content_id`; these ids are for owners and sessions only.
+Never:            decides anything. Ids of content are made by `domain.content_id`; these are for owners and sessions.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def content_id(*parts: object) -> str:
 
 
 def to_plain(noun: Any) -> dict[str, Any]:
-    """Return a noun as JSON-ready dicts and lists (Decimals and dates as text); the inverse is `planning`'s and the ledger's."""
+    """Return a noun as JSON-ready dicts and lists (Decimals and dates as text); pydantic's TypeAdapter reads it back."""
     plain: dict[str, Any] = json.loads(json.dumps(noun, default=_plain, ensure_ascii=False))
     return plain
 
@@ -95,7 +95,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """The thing sold, as the catalogue says. `image` is a path or key relative to the catalogue; None if it has no photo."""
+    """The thing sold, as the catalogue says. `image` is a path relative to the catalogue; None if it has no photo."""
 
     sku: str
     name: str
@@ -309,7 +309,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine says of itself. `fingerprint` names whatever decides its pixels (weights, precision, steps, version).
+    """What an engine says of itself. `fingerprint` names all that decides its pixels (weights, precision, steps, code).
 
     `seconds_per_image` and `cost_usd_per_image` are for forecasts; what really happened is in each Attempt.
     """
@@ -380,7 +380,7 @@ def attempt_id_of(shot_id: str, number: int, change: Change) -> str:
 
 
 def seed_of(shot_id: str, number: int) -> int:
-    """Return the seed of an attempt: 32 bits from (shot_id, attempt number), so that any machine draws the same image."""
+    """Return the seed of an attempt: 32 bits from (shot_id, attempt number), so any machine draws the same image."""
     digest = hashlib.sha256(f"seed:{shot_id}:{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -425,7 +425,7 @@ class PlacedText:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check's measured answer. `score` is None when the check does not apply or could not be done (`state` says which)."""
+    """A check's measured answer. `score` is None when it does not apply or could not be done (`state` says which)."""
 
     check: str
     state: Literal["measured", "not_applicable", "error"]

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ZIMAGE_", env_file=".env", extra="ignore", frozen=True)
 
     work_dir: Path = Field(Path("work"), description="Ledger, cut-outs, masters: what makes a run resumable.")
-    out_dir: Path = Field(Path("out"), description="The CDN origin: renditions, manifests, release pointers; and reports.")
+    out_dir: Path = Field(Path("out"), description="The CDN origin: renditions, manifests, pointers; and reports.")
     prompts_dir: Path = Field(default_factory=lambda: _data_dir("prompts"), description="Scenes, brands, promotions.")
     examples_dir: Path = Field(default_factory=lambda: _data_dir("examples"), description="Catalogue of the demo.")
     rubric: Path | None = Field(None, description="rubric.yaml to grade by; none = the one shipped.")
