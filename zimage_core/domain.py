@@ -46,7 +46,7 @@ def content_id(*parts: object) -> str:
 
 
 def to_plain(noun: Any) -> dict[str, Any]:
-    """Return a noun as JSON-ready dicts and lists (Decimals and dates as text); pydantic's TypeAdapter reads it back."""
+    """Return a noun as JSON-ready dicts and lists (Decimals, dates as text); pydantic's TypeAdapter reads it back."""
     plain: dict[str, Any] = json.loads(json.dumps(noun, default=_plain, ensure_ascii=False))
     return plain
 
