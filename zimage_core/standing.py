@@ -1,0 +1,89 @@
+"""Where a promised shot stands, and what it needs next: one pure walk over what the ledger holds.
+
+What it is:       the bounded loop of stages 3 to 6 (generate, grade, regenerate, review) told as a chain of attempts.
+May import:       domain.
+May touch:        nothing.
+Never:            counts on the order in which rows were written; content ids alone lead from one attempt to the next.
+
+Attempt 1 changes nothing. Its verdict accepts it, hands it to a person, gives the shot up, or names the change that
+attempt 2 makes; and so on. A person's decision on an attempt outranks the verdict on it. Whoever asks (a shard that
+resumes after a crash, a report, a publisher) walks the same chain and comes to the same end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from zimage_core.domain import Attempt, Change, Decision, ShotState, Verdict, attempt_id_of
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A shot's state with its reason, the attempts made so far in order, and the next thing to do for it.
+
+    `needs` = render: make attempt `number` with `change`; grade: judge `attempt`; nothing: done, or a person's turn.
+    """
+
+    state: ShotState
+    needs: Literal["render", "grade", "nothing"]
+    number: int
+    change: Change
+    attempt: Attempt | None
+    reason: str
+    chain: tuple[Attempt, ...]
+
+
+def standing_of(
+    shot_id: str,
+    attempts: Mapping[str, Attempt],
+    verdicts: Mapping[str, Verdict],
+    decisions: Mapping[str, Decision],
+    failures: Mapping[str, str],
+) -> Standing:
+    """Walk the chain of one shot. Every mapping is keyed by attempt_id and may hold other shots' entries.
+
+    `verdicts` are those of one run; `decisions` the latest of each attempt; `failures` the sentence of the last
+    retryable failure of an attempt that was never made.
+    """
+    number, change = 1, Change()
+    chain: list[Attempt] = []
+    while True:
+        attempt_id = attempt_id_of(shot_id, number, change)
+        attempt = attempts.get(attempt_id)
+        if attempt is None:
+            failure = failures.get(attempt_id)
+            state: ShotState = "promised" if failure is None else "failed"
+            last = chain[-1] if chain else None
+            return Standing(state, "render", number, change, last, failure or change.why, tuple(chain))
+        chain.append(attempt)
+        verdict, decision = verdicts.get(attempt_id), decisions.get(attempt_id)
+        if verdict is None:
+            return Standing("promised", "grade", number, change, attempt, "", tuple(chain))
+        asked = _next_change(change, verdict, decision)
+        if asked is None:
+            state, reason = _end(verdict, decision)
+            return Standing(state, "nothing", number, change, attempt, reason, tuple(chain))
+        number, change = number + 1, asked
+
+
+def _next_change(change: Change, verdict: Verdict, decision: Decision | None) -> Change | None:
+    """Return what the next attempt changes, or None when this attempt is the last of the chain."""
+    if verdict.kind == "regenerate":
+        return verdict.change
+    if decision is not None and decision.kind == "regenerate":
+        asked = f"{decision.who} asked for another" + (f": {decision.why}" if decision.why else "")
+        return dataclasses.replace(change, wording=change.wording + 1, why=asked)
+    return None
+
+
+def _end(verdict: Verdict, decision: Decision | None) -> tuple[ShotState, str]:
+    """Return the state in which a chain ends, and why in words."""
+    if decision is not None and verdict.kind in ("accept", "review"):
+        approved = decision.kind == "approve"
+        said = f"{'approved' if approved else 'rejected'} by {decision.who}"
+        return ("accepted" if approved else "given_up"), said + (f": {decision.why}" if decision.why else "")
+    states: dict[str, ShotState] = {"accept": "accepted", "review": "doubtful", "give_up": "given_up"}
+    return states[verdict.kind], verdict.reason
