@@ -1,0 +1,12 @@
+"""Pixels: photos in, cut-outs, composites, shadows, overlays, encoded files out.
+
+What it is:       pure functions over numpy arrays, one subject per module: `pixels` (read, resize, colour spaces),
+                  `cutout` (white-background photo to RGBA) on `backdrop` and `matte`, `composite` (place and paste),
+                  `shadow`, `overlay` and `fonts` (text drawn by code), `encode` (files for channels).
+May import:       domain, errors; numpy, OpenCV, Pillow.
+May touch:        pixels in memory; the photo and the font files it is handed or asked to find.
+Never:            the network, the ledger, an engine, a clock, randomness. Nothing here judges whether a picture is good.
+
+Arrays are uint8, RGB order, sRGB, shape (H, W, 3) unless a function says otherwise. This file imports nothing on purpose:
+every user imports the submodule it needs (`from zimage_core.imaging.cutout import CutOut`) and loads no other.
+"""
