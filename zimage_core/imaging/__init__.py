@@ -5,8 +5,8 @@ What it is:       pure functions over numpy arrays, one subject per module: `pix
                   `shadow`, `overlay` and `fonts` (text drawn by code), `encode` (files for channels).
 May import:       domain, errors; numpy, OpenCV, Pillow.
 May touch:        pixels in memory; the photo and the font files it is handed or asked to find.
-Never:            the network, the ledger, an engine, a clock, randomness. Nothing here judges whether a picture is good.
+Never:            the network, the ledger, an engine, a clock, randomness; judging whether a picture is good.
 
-Arrays are uint8, RGB order, sRGB, shape (H, W, 3) unless a function says otherwise. This file imports nothing on purpose:
-every user imports the submodule it needs (`from zimage_core.imaging.cutout import CutOut`) and loads no other.
+Arrays are uint8, RGB order, sRGB, shape (H, W, 3) unless a function says otherwise. This file imports nothing on
+purpose: every user imports the submodule it needs (`from zimage_core.imaging.cutout import CutOut`) and loads no other.
 """
