@@ -1,0 +1,248 @@
+"""Where a product meets the ground, and the shadows and reflection that follow from there.
+
+Everything is computed from the alpha of the placed product and a `domain.Light`; nothing is drawn. A shade is a float32
+(H, W) array: 0 = all light arrives, 1 = none does. Shades are soft, so they are computed on a smaller raster.
+
+Geometry. The camera looks down a little, so a metre of floor towards the horizon takes `pitch_ratio` times the rows that
+a metre to the side takes columns (0.2 = 11.5 degrees; a mug's rim or a lamp's foot shows it as its ellipse's ratio).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from zimage_core.domain import Light
+
+Pixels = NDArray[np.uint8]
+Shade = NDArray[np.float32]
+
+PITCH_RATIO = 0.2
+_SOLID_ALPHA = 128
+_LEAST_PIECE_RATIO = 0.004  # smaller specks of alpha are dust, not pieces that stand by themselves
+_GROUND_REACH_RATIO = (
+    0.2  # a column whose lowest pixel is this share of the width above the lowest one hangs in the air
+)
+_THIN_RATIO = 0.035  # a lowest run this thin lies on the ground (a cable), whatever its row
+_LOWEST_SUN_DEG = 20.0  # longer shadows than this sun's leave the picture
+_BANDS = 5  # heights that get a penumbra of their own
+_WORK_SIDE_PX = 288  # raster of the cast shadow; its penumbra is wider than a pixel of it
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where one piece of the product stands, per column of the picture from `left_px` on; arrays of equal length.
+
+    `base_row_px`: the row of the floor under the column. `depth_px`: rows of floor that the piece covers there.
+    `touch_ratio`: 1 = the column rests on the floor, 0 = it hangs over it.
+    """
+
+    left_px: int
+    base_row_px: NDArray[np.float32]
+    depth_px: NDArray[np.float32]
+    touch_ratio: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+    @property
+    def width_px(self) -> int:
+        """Columns that the piece spans."""
+        return int(self.base_row_px.size)
+
+    @property
+    def bottom_row_px(self) -> float:
+        """Lowest row at which the piece stands."""
+        return float(self.base_row_px.max())
+
+
+def find_ground(alpha: Pixels, pitch_ratio: float = PITCH_RATIO) -> tuple[Ground, ...]:
+    """Return where each separate piece of the placed product stands, from its (H, W) alpha; () for an empty alpha.
+
+    A column touches the ground when its lowest pixel is near the piece's lowest ones (within an ellipse of the piece's
+    own width seen at `pitch_ratio`) or when what is lowest there is thin and near. Columns that hang (a handle, a lamp's
+    head) take the ground of their neighbours that touch.
+    """
+    solid = (alpha >= _SOLID_ALPHA).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
+    if count < 2:
+        return ()
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    order = [index + 1 for index in range(count - 1) if areas[index] >= _LEAST_PIECE_RATIO * areas.max()]
+    return tuple(_ground_of(labels, stats[label], label, pitch_ratio) for label in order)
+
+
+def _ground_of(labels: NDArray[np.int32], stat: NDArray[np.int32], label: int, pitch_ratio: float) -> Ground:
+    left, top, width, height = (int(stat[i]) for i in range(4))
+    mask = labels[top : top + height, left : left + width] == label
+    lowest = height - 1 - np.argmax(mask[::-1], axis=0)
+    run = np.argmin(np.vstack([mask[::-1], np.zeros((1, width), dtype=bool)])[_from(lowest, height)], axis=0)
+    lift = (lowest.max() - lowest).astype(np.float32)
+    thin = run <= max(2.0, _THIN_RATIO * max(width, height))
+    near = lift <= min(_GROUND_REACH_RATIO * width, 0.35 * height)
+    columns = np.flatnonzero(near)
+    # a round foot of the touching width shows an arc this high; above it a column is the bulge of the body
+    arc = max(2.0, 0.5 * pitch_ratio * float(columns.size))
+    touch = np.where(thin & near, 1.0, np.exp(-np.square(lift / arc))) * near
+    base = np.interp(np.arange(width), columns, lowest[columns]).astype(np.float32)
+    depth = np.minimum(2.0 * arc, run).astype(np.float32)
+    depth = np.interp(np.arange(width), columns, depth[columns]).astype(np.float32)
+    full = np.zeros(labels.shape, dtype=bool)
+    full[top : top + height, left : left + width] = mask
+    return Ground(left, base + np.float32(top + 1), depth, touch.astype(np.float32), full)
+
+
+def _from(lowest: NDArray[np.int64], height: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Index a flipped mask so that every column begins at its own lowest pixel (rows past the end read row `height`)."""
+    rows = np.arange(height + 1)[:, None] + (height - 1 - lowest)[None, :]
+    return np.minimum(rows, height), np.broadcast_to(np.arange(lowest.size)[None, :], rows.shape)
+
+
+def contact_shadow(alpha: Pixels, grounds: tuple[Ground, ...], pitch_ratio: float = PITCH_RATIO) -> Shade:
+    """Return how much of the sky the product hides from the floor around its foot: dark and tight, then wide and faint.
+
+    Three Gaussians, flattened by the pitch, of 0.8 %, 3 % and 10 % of each piece's width: the look of ambient occlusion
+    without tracing it.
+    """
+    height, width = alpha.shape
+    light = np.ones((height, width), dtype=np.float32)
+    for ground in grounds:
+        size = math.sqrt(ground.width_px * max(float(ground.touch_ratio.sum()), 0.05 * ground.width_px))
+        foot = _foot_mask(ground, (height, width))
+        for sigma_ratio, strength in ((0.008, 0.62), (0.03, 0.42), (0.10, 0.30)):
+            sigma = max(0.8, sigma_ratio * size)
+            light *= 1.0 - strength * _flat_blur(foot, sigma, max(0.5, sigma * max(0.3, 1.6 * pitch_ratio)))
+    return 1.0 - light
+
+
+def _foot_mask(ground: Ground, shape: tuple[int, int]) -> Shade:
+    """Return the floor that the piece covers, as far as it touches, as an (H, W) mask 0..1."""
+    rows = np.arange(shape[0], dtype=np.float32)[:, None]
+    depth = np.maximum(ground.depth_px, 1.5)
+    # half a pixel below the lowest row the floor begins
+    inside = np.clip(ground.base_row_px - rows, 0, 1) * np.clip(rows - (ground.base_row_px - depth) + 1, 0, 1)
+    mask = np.zeros(shape, dtype=np.float32)
+    mask[:, ground.left_px : ground.left_px + ground.width_px] = inside * ground.touch_ratio
+    return mask
+
+
+def _flat_blur(mask: Shade, sigma_x: float, sigma_y: float) -> Shade:
+    """Blur by a Gaussian; a wide one on a raster as coarse as it allows, since it has nothing finer to show."""
+    step = max(1, min(8, int(min(sigma_x / 2.5, sigma_y * 1.2))))
+    height, width = mask.shape
+    small = mask
+    if step > 1:
+        size = (max(2, width // step), max(2, height // step))
+        small = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), sigma_x / step, sigmaY=sigma_y / step, borderType=cv2.BORDER_REPLICATE)
+    if step > 1:
+        blurred = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(blurred, 0.0, 1.0).astype(np.float32)
+
+
+def cast_shadow(alpha: Pixels, grounds: tuple[Ground, ...], light: Light, pitch_ratio: float = PITCH_RATIO) -> Shade:
+    """Return the shadow that the product throws on the floor, away from the light, softer with every row of height.
+
+    Each piece is taken as a card that stands in the middle of its foot and is as thick as the foot: a point at height h
+    falls h * cot(elevation) away from the light (sheared, flattened by the pitch), and the penumbra's width is
+    h * the light's apparent size. The strength falls with softness, as a large source fills its own shadow.
+    """
+    height, width = alpha.shape
+    step = max(1.0, max(height, width) / _WORK_SIDE_PX)
+    shape = (max(2, round(height / step)), max(2, round(width / step)))
+    reach = 1.0 / math.tan(math.radians(min(max(light.elevation_deg, _LOWEST_SUN_DEG), 89.0)))
+    azimuth = math.radians(light.azimuth_deg)
+    aside, back = -math.sin(azimuth) * reach, math.cos(azimuth) * reach * pitch_ratio
+    open_light = np.ones(shape, dtype=np.float32)
+    for ground in grounds:
+        shade = np.zeros(shape, dtype=np.float32)
+        size = float(np.ptp(np.flatnonzero(ground.mask.any(axis=1)))) + 1.0
+        for low, high in zip(np.linspace(0, 1, _BANDS + 1)[:-1], np.linspace(0, 1, _BANDS + 1)[1:], strict=True):
+            band = _sheared_band(ground, (low * size, high * size), (aside, back), step, shape)
+            middle = (low + high) / 2 * size / step
+            sigma = max(0.7, middle * (0.02 + 0.17 * light.softness_ratio))
+            flat = max(0.6, sigma * max(0.35, 2.2 * pitch_ratio))
+            # what stands higher is also lit by more of the sky around it
+            fade = 1.0 - 0.55 * (low + high) / 2 * (0.4 + 0.6 * light.softness_ratio)
+            blurred = cv2.GaussianBlur(band, (0, 0), sigma, sigmaY=flat, borderType=cv2.BORDER_CONSTANT)
+            shade = np.maximum(shade, blurred * np.float32(fade))
+        open_light *= 1.0 - shade
+    strength = np.float32(0.62 - 0.30 * light.softness_ratio)
+    softened = cv2.GaussianBlur(1.0 - open_light, (0, 0), 1.0)
+    return strength * cv2.resize(softened, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _sheared_band(
+    ground: Ground,
+    heights_px: tuple[float, float],
+    fall: tuple[float, float],
+    step: float,
+    shape: tuple[int, int],
+) -> Shade:
+    """Return where the part of the card between two heights falls, on the work raster: 0..1 float32."""
+    rows, columns = np.nonzero(ground.mask[:: max(1, int(step)), :: max(1, int(step))])
+    rows, columns = rows * max(1, int(step)), columns * max(1, int(step))
+    base = ground.base_row_px[columns - ground.left_px]
+    depth = ground.depth_px[columns - ground.left_px]
+    lift = base - rows
+    reach = 0.6 * step * max(1.0, abs(fall[0]))
+    chosen = (lift >= heights_px[0] - reach) & (lift < heights_px[1] + reach)
+    x = (columns[chosen] + fall[0] * lift[chosen]) / step
+    y = (base[chosen] - depth[chosen] / 2 - fall[1] * lift[chosen]) / step
+    inside = (x >= 0) & (x < shape[1] - 0.5) & (y >= 0) & (y < shape[0] - 0.5)
+    band = np.zeros(shape, dtype=np.uint8)
+    band[np.rint(y[inside]).astype(np.intp), np.rint(x[inside]).astype(np.intp)] = 255
+    # close the gaps of the stretch, then give the card the thickness of the foot
+    gap = 2 * math.ceil(abs(fall[0]) / 2) + 1
+    band = cv2.morphologyEx(band, cv2.MORPH_CLOSE, np.ones((3, gap + 2), dtype=np.uint8))
+    thick = int(np.median(ground.depth_px[ground.touch_ratio > 0.3]) / step) if (ground.touch_ratio > 0.3).any() else 1
+    band = cv2.dilate(band, np.ones((max(1, thick), 1), dtype=np.uint8))
+    return band.astype(np.float32) / np.float32(255.0)
+
+
+def flat_shadow(alpha: Pixels, light: Light, thickness_px: float) -> Shade:
+    """Return the shade around a product that lies on a surface seen from above.
+
+    The light stands at the picture's upper side, as the eye expects, on the side that its azimuth says: the shadow falls
+    below and to the other side, `thickness_px` * cot(elevation) long at most, over a tight dark line all around.
+    """
+    height, width = alpha.shape
+    solid = alpha.astype(np.float32) / np.float32(255.0)
+    reach = min(2.0, 1.0 / math.tan(math.radians(min(max(light.elevation_deg, _LOWEST_SUN_DEG), 89.0))))
+    aside = -math.sin(math.radians(light.azimuth_deg)) * reach
+    down = max(0.45, abs(math.cos(math.radians(light.azimuth_deg)))) * reach
+    open_light = 1.0 - 0.5 * _flat_blur(solid, 0.22 * thickness_px, 0.22 * thickness_px)
+    for part in (0.25, 0.5, 0.75, 1.0):
+        length = thickness_px * part
+        shift = np.array([[1, 0, aside * length], [0, 1, down * length]], dtype=np.float32)
+        moved = cv2.warpAffine(solid, shift, (width, height), flags=cv2.INTER_LINEAR)
+        sigma = length * (0.15 + 0.7 * light.softness_ratio)
+        open_light *= 1.0 - (0.26 - 0.1 * light.softness_ratio) * _flat_blur(moved, sigma, sigma)
+    return (1.0 - open_light).astype(np.float32)
+
+
+def reflection(premultiplied: Pixels, grounds: tuple[Ground, ...], fade_ratio: float = 0.35) -> NDArray[np.float32]:
+    """Return the product mirrored in a glossy floor: (H, W, 4) float32, premultiplied, 0..1, nothing above its foot.
+
+    Every column is mirrored at its own ground row, so round feet meet their image all along the arc; the image loses
+    strength (to 1/e over `fade_ratio` of the product's height) and sharpness with its distance from there.
+    """
+    height, width = premultiplied.shape[:2]
+    mirrored = np.zeros((height, width, 4), dtype=np.float32)
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    for ground in grounds:
+        columns = slice(ground.left_px, ground.left_px + ground.width_px)
+        size = float(np.ptp(np.flatnonzero(ground.mask.any(axis=1)))) + 1.0
+        below = rows - ground.base_row_px[None, :]
+        map_y = ground.base_row_px[None, :] - below - 1.0
+        map_x = np.broadcast_to(np.arange(ground.width_px, dtype=np.float32)[None, :], map_y.shape)
+        own = premultiplied[:, columns] * ground.mask[:, columns, None].astype(np.uint8)
+        image = cv2.remap(own, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT).astype(np.float32)
+        strength = np.where(below > -0.5, np.exp(-np.maximum(below, 0) / (fade_ratio * size)), 0.0) / 255.0
+        image *= strength.astype(np.float32)[..., None]
+        mirrored[:, columns] += image * (1.0 - mirrored[:, columns, 3:])
+    soft = cv2.GaussianBlur(mirrored, (0, 0), max(0.6, 0.006 * height), sigmaY=max(0.6, 0.009 * height))
+    near = cv2.GaussianBlur(mirrored, (0, 0), max(0.5, 0.0015 * height))
+    return np.asarray(0.45 * near + 0.55 * soft, dtype=np.float32)
