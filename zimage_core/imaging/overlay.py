@@ -25,12 +25,13 @@ from zimage_core.imaging.overlay_layout import (
     TextRoom,
     arrange,
 )
-from zimage_core.imaging.overlay_paint import Card, Cell, Shape, notch_px, paint, readable_on
+from zimage_core.imaging.overlay_paint import Card, Cell, Shape, paint, readable_on
 from zimage_core.imaging.overlay_text import fit_text
 
 MIN_TEXT_RATIO = 0.03  # em size over the short side: 24 px on an 800 px main image, what a phone still shows
 _SCALES = (1.0, 0.92, 0.84, 0.76, 0.68, 0.6)
-_BADGE_SHAPES: tuple[Shape, ...] = ("pill", "card", "ribbon", "pill")  # one per layout
+_SHRINKING_COST = 0.25  # 40 % smaller text is worth 0.5 % of the product
+_BADGE_SHAPES: tuple[Shape, ...] = ("pill", "card", "keyline", "pill")  # one per layout
 _MAX_WIDTH_RATIO: dict[OverlayRole, float] = {"badge": 0.52, "price": 0.58, "original_price": 0.34, "caption": 0.80}
 _IDEAL_RATIO: dict[OverlayRole, float] = {"badge": 0.050, "price": 0.068, "original_price": 0.040, "caption": 0.036}
 _MAX_LINES: dict[OverlayRole, int] = {"badge": 2, "price": 1, "original_price": 1, "caption": 2}
@@ -89,8 +90,7 @@ def draw_overlay(
         picture, inks = paint(picture, card, corner.x_px, corner.y_px)
         x_px = corner.x_px
         for cell, ink in zip(card.cells, inks, strict=True):
-            last = cell is card.cells[-1]
-            field = Box(x_px, corner.y_px, cell.width_px + (card.tail_px if last else 0), card.height_px)
+            field = Box(x_px, corner.y_px, cell.width_px, card.height_px)
             placed[cell.text.role] = PlacedText(
                 role=cell.text.role,
                 text=cell.text.text,
@@ -133,7 +133,7 @@ def _best(canvas: _Canvas, product: ProductMap, text_room: TextRoom) -> tuple[di
             continue
         if arrangement.covered_ratio == 0.0:
             return cards, arrangement
-        found.append((arrangement.cost + (1.0 - scale), cards, arrangement))
+        found.append((arrangement.cost + _SHRINKING_COST * (1.0 - scale), cards, arrangement))
     if found:
         _, cards, arrangement = min(found, key=lambda entry: entry[0])
         return cards, arrangement
@@ -158,8 +158,7 @@ def _card(role: CardRole, texts: Sequence[OverlayText], canvas: _Canvas, scale: 
     shape: Shape = _BADGE_SHAPES[canvas.overlay.layout % LAYOUT_COUNT] if role == "badge" else "card"
     if shape == "pill" and len(level[0].block.lines) > 1:
         shape = "card"  # a pill around two lines is an egg
-    tail_px = notch_px(height_px) if shape == "ribbon" else 0
-    return Card(level, shape, sum(cell.width_px for cell in level) + tail_px, height_px, tail_px)
+    return Card(level, shape, sum(cell.width_px for cell in level), height_px)
 
 
 def _cell(text: OverlayText, canvas: _Canvas, scale: float) -> Cell:

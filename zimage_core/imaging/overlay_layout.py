@@ -26,6 +26,10 @@ SAFE_MARGIN_RATIO = 0.04  # of the short side; broadcast "graphics safe" is 5 %,
 GAP_RATIO = 0.02
 _PRODUCT_ALPHA = 32  # a pixel at least this opaque belongs to the product
 _BREATHING_RATIO = 0.015  # cards would rather stay this far from the product
+_HEART_WEIGHT = 4.0  # a pixel in the middle of the product is worth up to five of its rim
+_BESIDE = frozenset({"ml", "mr"})
+_ACROSS_COST = 10.0  # a card across the middle of a product is the last resort: a crowded top or bottom looks better
+_PLACING_ORDER: tuple[CardRole, ...] = ("badge", "price", "caption")
 
 # Preferred places per layout, best first; a place that is not named ranks after these.
 _PREFERENCES: tuple[dict[CardRole, tuple[str, ...]], ...] = (
@@ -61,60 +65,83 @@ class ProductMap:
     """Answers how much of the product lies inside a box, from (H, W) uint8 alpha; None = no product known."""
 
     def __init__(self, alpha: NDArray[np.uint8] | None, short_side_px: int) -> None:
-        self._sums: NDArray[np.int32] | None = None
-        self._near_sums: NDArray[np.int32] | None = None
-        self.total = 0
-        if alpha is not None:
-            mask = (alpha >= _PRODUCT_ALPHA).astype(np.uint8)
+        mask = None if alpha is None else (alpha >= _PRODUCT_ALPHA).astype(np.uint8)
+        self._maps: tuple[NDArray[np.int32], ...] = ()
+        self._costs: dict[Box, float] = {}
+        if mask is not None and mask.any():
             reach = 2 * max(1, round(_BREATHING_RATIO * short_side_px)) + 1
             near = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_RECT, (reach, reach)))
-            self._sums = np.asarray(cv2.integral(mask), np.int32)
-            self._near_sums = np.asarray(cv2.integral(near), np.int32)
-            self.total = int(self._sums[-1, -1])
+            depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+            heart = mask * (1 + np.floor(_HEART_WEIGHT * depth / depth.max())).astype(np.uint8)
+            self._maps = tuple(np.asarray(cv2.integral(map_), np.int32) for map_ in (mask, heart, near))
 
     def covered_ratio(self, box: Box) -> float:
         """Return the share of the product's pixels inside the box, 0..1."""
-        return _sum(self._sums, box) / self.total if self.total else 0.0
+        return self._share(0, box)
 
-    def crowded_ratio(self, box: Box) -> float:
-        """Return the same for the product grown by the distance that cards would rather keep."""
-        return _sum(self._near_sums, box) / self.total if self.total else 0.0
+    def cost(self, box: Box) -> float:
+        """Return what covering this box costs: any product pixel outweighs any liking, its middle more than its rim.
+
+        Standing closer to the product than it would like costs a little, and only that when nothing is covered.
+        """
+        if box not in self._costs:
+            self._costs[box] = 20.0 * self._share(1, box) + 1.0 * self._share(2, box)
+        return self._costs[box]
+
+    def _share(self, number: int, box: Box) -> float:
+        if not self._maps:
+            return 0.0
+        sums = self._maps[number]
+        top, bottom, left, right = box.y_px, box.bottom_px, box.x_px, box.right_px
+        inside = int(sums[bottom, right]) - int(sums[top, right]) - int(sums[bottom, left]) + int(sums[top, left])
+        return inside / int(sums[-1, -1])
 
 
 def arrange(
     cards: dict[CardRole, Card], width_px: int, height_px: int, product: ProductMap, *, layout: int, text_room: TextRoom
 ) -> Arrangement | None:
     """Return the cheapest arrangement of cards that do not touch each other; None when they cannot all stand there."""
-    preference = _PREFERENCES[layout % LAYOUT_COUNT]
-    best: Arrangement | None = None
-    for placed in _arrangements(cards, width_px, height_px, {}, {}):
-        boxes = {role: box for role, (_, box) in placed.items()}
-        covered = sum(product.covered_ratio(box) for box in boxes.values())
-        crowded = sum(product.crowded_ratio(box) for box in boxes.values())
-        liked = sum(_rank(role, place, preference, text_room) for role, (place, _) in placed.items())
-        # One pixel of product outweighs any liking; liking decides between arrangements that leave it alone.
-        cost = 20.0 * covered + 1.0 * crowded + 0.01 * liked
-        if best is None or cost < best.cost:
-            best = Arrangement(boxes, covered, cost)
-    return best
+    search = _Search(cards, width_px, height_px, product, _PREFERENCES[layout % LAYOUT_COUNT], text_room)
+    search.place_next({}, 0.0)
+    if search.best is None:
+        return None
+    boxes = {role: box for role, (_, box) in search.best.items()}
+    return Arrangement(boxes, sum(product.covered_ratio(box) for box in boxes.values()), search.best_cost)
 
 
-def _arrangements(
-    cards: dict[CardRole, Card],
-    width_px: int,
-    height_px: int,
-    placed: dict[CardRole, tuple[str, Box]],
-    _: dict[str, None],
-) -> Iterator[dict[CardRole, tuple[str, Box]]]:
-    role = next((r for r in ("badge", "price", "caption") if r in cards and r not in placed), None)
-    if role is None:
-        yield dict(placed)
-        return
-    short = min(width_px, height_px)
-    gap = round(GAP_RATIO * short)
-    for place, box in _candidates(role, cards[role], width_px, height_px, placed):
-        if all(not _grown(other, gap).overlaps(box) for _, other in placed.values()):
-            yield from _arrangements(cards, width_px, height_px, {**placed, role: (place, box)}, {})
+class _Search:
+    """Depth-first over the places of badge, price and caption; a branch that costs more than the best is cut."""
+
+    def __init__(
+        self,
+        cards: dict[CardRole, Card],
+        width_px: int,
+        height_px: int,
+        product: ProductMap,
+        preference: dict[CardRole, tuple[str, ...]],
+        text_room: TextRoom,
+    ) -> None:
+        self.cards = cards
+        self.size_px = (width_px, height_px)
+        self.product = product
+        self.preference = preference
+        self.text_room: TextRoom = text_room
+        self.best: dict[CardRole, tuple[str, Box]] | None = None
+        self.best_cost = float("inf")
+
+    def place_next(self, placed: dict[CardRole, tuple[str, Box]], cost: float) -> None:
+        """Try every place for the first card that has none yet."""
+        role = next((r for r in _PLACING_ORDER if r in self.cards and r not in placed), None)
+        if role is None:
+            self.best, self.best_cost = placed, cost
+            return
+        gap = round(GAP_RATIO * min(self.size_px))
+        for place, box in _candidates(role, self.cards[role], *self.size_px, placed):
+            here = cost + self.product.cost(box) + 0.01 * _rank(role, place, self.preference, self.text_room)
+            if place in _BESIDE and self.product.covered_ratio(box) > 0.0:
+                here += _ACROSS_COST
+            if here < self.best_cost and all(not _grown(other, gap).overlaps(box) for _, other in placed.values()):
+                self.place_next({**placed, role: (place, box)}, here)
 
 
 def _candidates(
@@ -152,10 +179,3 @@ def _rank(role: CardRole, place: str, preference: dict[CardRole, tuple[str, ...]
 
 def _grown(box: Box, by_px: int) -> Box:
     return Box(box.x_px - by_px, box.y_px - by_px, box.width_px + 2 * by_px, box.height_px + 2 * by_px)
-
-
-def _sum(sums: NDArray[np.int32] | None, box: Box) -> int:
-    if sums is None:
-        return 0
-    top, bottom, left, right = box.y_px, box.bottom_px, box.x_px, box.right_px
-    return int(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])

@@ -7,18 +7,19 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from zimage_core.domain import Box, OverlayText
 from zimage_core.errors import ConfigurationError
 from zimage_core.imaging.overlay_text import TextBlock
 
-Shape = Literal["pill", "ribbon", "card"]
+Shape = Literal["pill", "card", "keyline"]
 
 MIN_CONTRAST = 4.5  # WCAG 2.2, success criterion 1.4.3 (AA), for text of any size
 _OVERSAMPLING = 4
 _CARD_RADIUS_RATIO = 0.24
-_NOTCH_RATIO = 0.34
+_KEYLINE_INSET_RATIO = 0.09
+_KEYLINE_OPACITY = 0.55
 _SHADOW_OPACITY = 0.26
 _SHADOW_SIGMA_RATIO = 0.10
 _SHADOW_DROP_RATIO = 0.07
@@ -40,23 +41,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Cells side by side under one outline. A ribbon's swallow tail takes the last `tail_px` of its width."""
+    """Cells side by side under one outline; a keyline is a card with a thin line inside its edge."""
 
     cells: tuple[Cell, ...]
     shape: Shape
     width_px: int
     height_px: int
-    tail_px: int = 0
 
     @property
     def shadow_px(self) -> int:
         """How far the shadow reaches beyond the card, on every side."""
         return round(3 * _SHADOW_SIGMA_RATIO * self.height_px + _SHADOW_DROP_RATIO * self.height_px) + 1
-
-
-def notch_px(height_px: int) -> int:
-    """Return how much wider a ribbon of this height is than its text field."""
-    return round(_NOTCH_RATIO * height_px)
 
 
 def parse_color(color: str) -> tuple[int, int, int]:
@@ -106,6 +101,10 @@ def paint(rgb: NDArray[np.uint8], card: Card, x_px: int, y_px: int) -> tuple[NDA
         field = np.zeros_like(shape)
         field[:, (0 if number == 0 else left) : right] = shape[:, (0 if number == 0 else left) : right]
         window.blend(field, parse_color(cell.plate_color))
+        if card.shape == "keyline":
+            line = Image.new("L", size, 0)
+            line.paste(_keyline(card), (pad, pad))
+            window.blend(np.asarray(line), parse_color(cell.text_color), _KEYLINE_OPACITY)
         ink = Image.new("L", size, 0)
         cell.block.draw(
             ink,
@@ -142,18 +141,21 @@ class _Window:
         self.image[self._rows, self._columns] = mixed.astype(np.uint8)
 
 
-def _outline(card: Card) -> Image.Image:
+def _outline(card: Card, inset_px: int = 0) -> Image.Image:
+    """Return the card's shape as an "L" mask of the card's size, shrunk by `inset_px` on every side."""
     n = _OVERSAMPLING
-    width, height = card.width_px * n, card.height_px * n
+    width, height, inset = card.width_px * n, card.height_px * n, inset_px * n
     mask = Image.new("L", (width, height), 0)
-    pen = ImageDraw.Draw(mask)
-    if card.shape == "ribbon":
-        tail = card.tail_px * n
-        pen.polygon([(0, 0), (width, 0), (width - tail, height // 2), (width, height), (0, height)], fill=255)
-    else:
-        radius = height // 2 if card.shape == "pill" else round(_CARD_RADIUS_RATIO * height)
-        pen.rounded_rectangle((0, 0, width - 1, height - 1), min(radius, width // 2), fill=255)
+    radius = height // 2 if card.shape == "pill" else round(_CARD_RADIUS_RATIO * height)
+    box = (inset, inset, width - 1 - inset, height - 1 - inset)
+    ImageDraw.Draw(mask).rounded_rectangle(box, max(0, min(radius, width // 2) - inset), fill=255)
     return mask.reduce(n)
+
+
+def _keyline(card: Card) -> Image.Image:
+    inset_px = max(2, round(_KEYLINE_INSET_RATIO * card.height_px))
+    width_px = max(1, round(0.02 * card.height_px))
+    return ImageChops.subtract(_outline(card, inset_px), _outline(card, inset_px + width_px))
 
 
 def _strike(ink: Image.Image, found: tuple[int, int, int, int], block: TextBlock) -> None:
