@@ -225,7 +225,7 @@ def encode_png(rgb: Rgb) -> bytes:
 
 
 def decode_png(data: bytes) -> Rgb:
-    """Return the (H, W, 3) pixels of a PNG; transparency, if any, is dropped. Raises ImageError: not a PNG, or cut short."""
+    """Return the (H, W, 3) pixels of a PNG; transparency, if any, is dropped. Raises ImageError if it is damaged."""
     return np.array(_open_png(data).convert("RGB"), dtype=np.uint8)
 
 
