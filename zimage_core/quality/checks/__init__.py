@@ -1,0 +1,66 @@
+"""The checks: one question about an image per file, asked in the order of this table.
+
+A check is a function `(Evidence, Rubric) -> findings`. It reads, never writes; the rubric decides whether it is asked,
+what its value is worth and what it can veto. A new check is a file here, a line in CHECKS and a rule in rubric.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zimage_core.domain import Finding
+from zimage_core.quality.checks import (
+    background_purity,
+    blank,
+    brand_colours,
+    exposure,
+    fidelity,
+    framing,
+    legibility,
+    noise,
+    resolution,
+    separation,
+    sharpness,
+    text_over_product,
+    text_truth,
+    unexpected_text,
+)
+from zimage_core.quality.evidence import Evidence
+from zimage_core.quality.rubric import Rubric
+
+__all__ = ["CHECKS", "Check"]
+
+Measure = Callable[[Evidence, Rubric], tuple[Finding, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check by name. After a veto of a `decisive` check nothing else is asked: there is no picture to ask about."""
+
+    name: str
+    measure: Measure
+    decisive: bool = False
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(resolution.NAME, resolution.measure, decisive=True),
+    Check(blank.NAME, blank.measure, decisive=True),
+    Check(noise.NAME, noise.measure, decisive=True),
+    Check(text_truth.NAME, text_truth.measure),
+    Check(legibility.CONTRAST, legibility.measure_contrast),
+    Check(legibility.HEIGHT, legibility.measure_height),
+    Check(text_over_product.NAME, text_over_product.measure),
+    Check(sharpness.NAME, sharpness.measure),
+    Check(exposure.CLIPPED, exposure.measure_clipped),
+    Check(exposure.DARK, exposure.measure_dark),
+    Check(fidelity.STRUCTURE, fidelity.measure_structure),
+    Check(fidelity.COLOUR, fidelity.measure_colour),
+    Check(framing.CROPPING, framing.measure_cropping),
+    Check(framing.FILL, framing.measure_fill),
+    Check(separation.NAME, separation.measure),
+    Check(background_purity.NAME, background_purity.measure),
+    Check(brand_colours.NAME, brand_colours.measure),
+    Check(unexpected_text.NAME, unexpected_text.measure),
+)
+"""Every check, the decisive ones first and the dearest last."""

@@ -1,0 +1,104 @@
+"""Does every text in the finished picture read as it should? A wrong price is the worst thing we could publish."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import cv2
+import numpy as np
+
+from zimage_core.domain import Box, Finding, Language, PlacedText
+from zimage_core.imaging.pixels import Rgb
+from zimage_core.quality.evidence import Evidence, window
+from zimage_core.quality.findings import measured, not_applicable
+from zimage_core.quality.ocr import Reading, same_text
+from zimage_core.quality.rubric import Rubric
+
+NAME = "text_truth"
+_SLOP_RATIO = 0.10  # of the line's height; up to here a larger box costs the reader next to nothing
+_TWO_LINES_BELOW = 0.55
+_NARROW_EM = 0.5
+_DISAGREEMENT = 0.5  # one reader says right, the other wrong: between the veto and the cap, a person decides
+
+
+def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
+    """Return one finding per placed text: how far the finished pixels support exactly this text (0..1).
+
+    Texts the reader rejects are shown to a second, unrelated reader; where it reads the expected text, the two disagree
+    and a person decides instead of a veto.
+    """
+    texts = evidence.given.placed_texts
+    if not texts:
+        return (not_applicable(NAME, "No text was drawn."),)
+    return tuple(_check(evidence, rubric, text) for text in texts)
+
+
+def _check(evidence: Evidence, rubric: Rubric, text: PlacedText) -> Finding:
+    rule, finished = rubric.checks.text_truth, evidence.given.finished_rgb
+    lines = lines_of(finished, text)
+    role = text.role.replace("_", " ")
+    if not lines:
+        sentence = f"The {role} '{text.text}' lies outside the picture."
+        return measured(rubric, NAME, 0.0, "certainty", sentence, box=text.box, may_veto=text.role in rule.veto_roles)
+    reading = evidence.reader.verify(lines, text.text, sure=rule.sure_certainty)
+    value, score = reading.certainty, rule.curve.score(reading.certainty)
+    sentence = f"The {role} reads '{text.text}'."
+    if score < rubric.cap_below:
+        agrees = _second_reader_agrees(evidence, lines, text)
+        score = max(score, _DISAGREEMENT) if agrees else score
+        sentence = _sentence(role, text.text, reading, agrees)
+    return measured(
+        rubric,
+        NAME,
+        value,
+        "certainty",
+        sentence,
+        box=text.box,
+        score=score,
+        may_veto=text.role in rule.veto_roles,
+    )
+
+
+def _second_reader_agrees(evidence: Evidence, lines: tuple[Rgb, ...], text: PlacedText) -> bool:
+    language: Language = "zh" if any(ord(character) > 0x2E7F for character in text.text) else "en"
+    read = [evidence.reader.second_opinion(line, language) for line in lines]
+    return None not in read and same_text("".join(part or "" for part in read), text.text)
+
+
+def _sentence(role: str, wanted: str, reading: Reading, agrees: bool) -> str:
+    if agrees:
+        return f"The {role} '{wanted}' is doubtful: one reader reads '{reading.read}', the other '{wanted}'."
+    if not reading.read:
+        return f"The {role} cannot be read; it should be '{wanted}'."
+    if same_text(reading.read, wanted):
+        return f"The {role} '{wanted}' can be read only with doubt ({reading.certainty:.0%} certain)."
+    return f"The {role} reads '{reading.read}', it should be '{wanted}'."
+
+
+def lines_of(finished: Rgb, text: PlacedText) -> tuple[Rgb, ...]:
+    """Return the text's lines as pictures: one, or two where the box is far too narrow for its characters in one."""
+    box = text.box
+    ems = sum(1.0 if unicodedata.east_asian_width(c) in "WF" else _NARROW_EM for c in text.text)
+    if len(text.text) > 1 and box.width_px < _TWO_LINES_BELOW * ems * box.height_px:
+        parts = _halves(finished, box)
+    else:
+        parts = (box,)
+    height_px, width_px = finished.shape[:2]
+    crops = [finished[window(part, width_px, height_px, grow_px=round(_SLOP_RATIO * part.height_px))] for part in parts]
+    return tuple(crop for crop in crops if crop.size)
+
+
+def _halves(finished: Rgb, box: Box) -> tuple[Box, ...]:
+    """Return two boxes, split at the emptiest row near the middle."""
+    crop = finished[window(box, finished.shape[1], finished.shape[0])]
+    if crop.shape[0] < 8 or crop.shape[1] < 2:
+        return (box,)
+    spread = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32).std(axis=1)
+    rows = np.arange(len(spread))
+    middle = (rows > 0.3 * len(rows)) & (rows < 0.7 * len(rows))
+    gap = rows[middle][spread[middle] <= spread[middle].min() + 1.0]
+    cut = int(np.median(gap))
+    return (
+        Box(box.x_px, box.y_px, box.width_px, cut),
+        Box(box.x_px, box.y_px + cut, box.width_px, box.height_px - cut),
+    )

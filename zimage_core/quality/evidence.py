@@ -1,0 +1,118 @@
+"""What the checks look at: the pixels handed in, and planes derived from them once and shared.
+
+`GradeInput` is the room's door; `Evidence` adds what several checks need (the product's silhouette, grey planes) and
+computes each of these at most once, when first asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from zimage_core.domain import Box, Mode, PlacedText, Placement, Scene
+from zimage_core.errors import QualityError
+from zimage_core.imaging.composite import OPAQUE_ALPHA, VISIBLE_ALPHA, placed_premultiplied, visible_box
+from zimage_core.imaging.cutout import CutOut
+from zimage_core.imaging.pixels import Plane, Rgb, Rgba
+from zimage_core.quality.ocr import Reader
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradeInput:
+    """One attempt and all that is known of how it was made.
+
+    `attempt_rgb` is the engine's picture, `finished_rgb` the same with the overlay drawn: (H, W, 3) uint8 each.
+    `cutout` and `placement` say where the product's own pixels stand (both None when an engine drew the product);
+    `palette` are brand colours as #rrggbb; `width_px`, `height_px` are what the shot promised.
+    """
+
+    attempt_id: str
+    finished_key: str
+    sku: str
+    scene: Scene
+    mode: Mode
+    attempt_rgb: Rgb
+    finished_rgb: Rgb
+    placed_texts: tuple[PlacedText, ...]
+    cutout: CutOut | None
+    placement: Placement | None
+    palette: tuple[str, ...]
+    width_px: int
+    height_px: int
+
+    def __post_init__(self) -> None:
+        for name, rgb in (("attempt_rgb", self.attempt_rgb), ("finished_rgb", self.finished_rgb)):
+            if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+                raise QualityError(f"{name} must be (H, W, 3) uint8 pixels, not {rgb.shape} {rgb.dtype}.", sku=self.sku)
+
+
+class Evidence:
+    """A GradeInput with the planes that checks share; every plane is computed once, on first use, and only read."""
+
+    def __init__(self, given: GradeInput, reader: Reader) -> None:
+        self.given = given
+        self.reader = reader
+
+    @property
+    def height_px(self) -> int:
+        """Height of the attempt."""
+        return int(self.given.attempt_rgb.shape[0])
+
+    @property
+    def width_px(self) -> int:
+        """Width of the attempt."""
+        return int(self.given.attempt_rgb.shape[1])
+
+    @property
+    def short_side_px(self) -> int:
+        """The shorter side of the attempt."""
+        return min(self.height_px, self.width_px)
+
+    @cached_property
+    def grey(self) -> Plane:
+        """The attempt's luma (Rec. 601), (H, W) uint8."""
+        return np.asarray(cv2.cvtColor(self.given.attempt_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+    @cached_property
+    def placed(self) -> Rgba | None:
+        """The product made again from cut-out and placement: (H, W, 4) uint8 premultiplied; None without a photo."""
+        if self.given.cutout is None or self.given.placement is None:
+            return None
+        return placed_premultiplied(self.given.cutout, self.given.placement, self.width_px, self.height_px)
+
+    @cached_property
+    def product_alpha(self) -> Plane | None:
+        """The product's alpha in the attempt, (H, W) uint8; None when nobody knows where the product is."""
+        return None if self.placed is None else np.ascontiguousarray(self.placed[..., 3])
+
+    @cached_property
+    def product_box(self) -> Box | None:
+        """The visible product's bounding box within the frame; None when it is unknown or nothing shows."""
+        alpha = self.product_alpha
+        if alpha is None or not bool((alpha >= VISIBLE_ALPHA).any()):
+            return None
+        return visible_box(alpha)
+
+    @cached_property
+    def product(self) -> Bools | None:
+        """Where the product hides the backdrop completely, (H, W) bool, text plates left out; None when unknown."""
+        if self.product_alpha is None:
+            return None
+        solid = np.asarray(self.product_alpha == OPAQUE_ALPHA)
+        for text in self.given.placed_texts:
+            solid[window(text.plate, self.width_px, self.height_px)] = False
+        return solid
+
+
+def window(box: Box, width_px: int, height_px: int, grow_px: int = 0) -> tuple[slice, slice]:
+    """Return the (rows, columns) slices of a box grown on all sides and kept inside a picture."""
+    return (
+        slice(max(0, box.y_px - grow_px), max(0, min(height_px, box.bottom_px + grow_px))),
+        slice(max(0, box.x_px - grow_px), max(0, min(width_px, box.right_px + grow_px))),
+    )

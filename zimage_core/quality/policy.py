@@ -1,0 +1,158 @@
+"""What happens next to a shot, decided from its graded attempts alone: accept, review, regenerate or give up.
+
+A is accepted. B waits for a person. C is made again, but only with something changed that could cure what was found,
+never the same twice and never beyond the budget. What comes from the reference photo no new attempt can cure: then the
+operator is told what to do instead of paying for the same picture again.
+
+                       what a new attempt may change
+    separation         backdrop: contrast, then plain
+    text found fault   another overlay layout
+    drawn by engine    wording (and with the number, the seed): sharpness, exposure, noise, strange text, framing
+    not our product    inpaint becomes stage: the backdrop is drawn alone and the photo's pixels are put over it
+    the photo itself   nothing
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+from zimage_core.domain import Attempt, Change, Finding, Grade, Shot, Verdict
+
+Remedy = Literal["backdrop", "layout", "wording", "mode"]
+
+_TEXT_CHECKS = frozenset(
+    {"text_truth", "legibility_contrast", "legibility_height", "text_over_product", "brand_colours"}
+)
+_PHOTO_CHECKS = frozenset({"sharpness", "exposure_clipped", "exposure_dark"})
+_FIDELITY_CHECKS = frozenset({"fidelity_structure", "fidelity_colour"})
+_GOOD_ENOUGH = 0.9
+_BACKDROPS: tuple[Literal["as_planned", "contrast", "plain"], ...] = ("as_planned", "contrast", "plain")
+
+_ADVICE = {
+    "sharpness": "the reference photo is blurred; ask for a sharper photo of {sku}",
+    "exposure_clipped": "the reference photo is overexposed; ask for a darker photo of {sku}",
+    "exposure_dark": "the reference photo is too dark; ask for a brighter photo of {sku}",
+    "cropping": "the product does not fit the frame; check the scene's fill ratio and the photo of {sku}",
+    "fill": "the product does not fill the frame as the scene wants; check the scene and the photo of {sku}",
+    "background_purity": "the background is not white; check the cut-out of {sku}",
+    "fidelity_structure": "the product's pixels were not kept; check the cut-out and the engine for {sku}",
+    "fidelity_colour": "the product's colours were not kept; check the cut-out and the engine for {sku}",
+    "separation": "no backdrop tried sets {sku} off; choose another scene for it",
+    "text_truth": "no overlay layout tried reads as it should; check badge and price of {sku}",
+    "legibility_contrast": "no overlay layout tried can be read; check the brand's badge and price colours",
+    "legibility_height": "no overlay layout tried can be read; shorten the badge or caption of {sku}",
+    "text_over_product": "no overlay layout tried leaves {sku} free; shorten the texts or give the scene room for them",
+    "brand_colours": "badge and price are not in the brand's colours; check the brand's palette",
+}
+
+
+def next_verdict(shot: Shot, history: Sequence[tuple[Attempt, Grade | None]], *, max_attempts: int) -> Verdict:
+    """Return what to do next, from the shot's attempts in the order they were made, each with its grade if it has one.
+
+    Pure. Attempts without a grade do not count: an engine that was busy is the caller's to retry; one that refused ends
+    the shot. With nothing graded the first attempt is asked for. `regenerate` always carries a change that no graded
+    attempt had, and is never given once `max_attempts` attempts are graded, so every shot ends.
+    """
+    if history:
+        last, last_grade = history[-1]
+        if last_grade is None and last.error_code is not None and not last.error_retryable:
+            return Verdict("give_up", f"The engine {last.engine} answered {last.error_code}: {last.error}")
+    graded = [(attempt, grade) for attempt, grade in history if grade is not None]
+    if not graded:
+        if max_attempts < 1:
+            return Verdict("give_up", "The attempt budget is 0: nothing may be made.")
+        return Verdict("regenerate", "Nothing has been tried yet.", Change())
+    attempt, grade = graded[-1]
+    if grade.letter == "A":
+        return Verdict("accept", f"Attempt {attempt.number} is an A ({grade.score:.2f}).")
+    if grade.letter == "B":
+        return Verdict("review", f"Attempt {attempt.number} is a B ({grade.score:.2f}): {_first(grade)}")
+    used = max(len(graded), max(tried.number for tried, _ in graded))
+    change, why = (None, "") if used >= max_attempts else _next_change(shot, graded)
+    if change is not None:
+        return Verdict("regenerate", f"Attempt {attempt.number} is a C ({grade.score:.2f}): {why}", change)
+    return _end(shot, graded, exhausted=used >= max_attempts)
+
+
+def _next_change(shot: Shot, graded: Sequence[tuple[Attempt, Grade]]) -> tuple[Change | None, str]:
+    """Return a change not tried yet that cures as much as possible, and the finding that asks for it."""
+    attempt, grade = graded[-1]
+    tried = {dataclasses.replace(earlier.change, why="") for earlier, _ in graded}
+    lacking = _lacking(grade)
+    mode = attempt.change.mode or shot.mode
+    cures = [(finding, remedy) for finding in lacking for remedy in _remedies(finding, mode, shot)]
+    change = dataclasses.replace(attempt.change, why="")
+    asked: list[Finding] = []
+    applied: set[Remedy] = set()
+    for finding, remedy in cures:
+        changed = change if remedy in applied else _apply(remedy, change)
+        if changed is None:
+            continue
+        change = changed
+        applied.add(remedy)
+        asked.append(finding)
+    if not asked or change in tried:
+        return None, ""
+    why = asked[0].sentence
+    return dataclasses.replace(change, why=why), why
+
+
+def _remedies(finding: Finding, mode: str, shot: Shot) -> tuple[Remedy, ...]:
+    """Return what a new attempt may change to cure this finding, the surest first; () when nothing can."""
+    check = finding.check
+    if check in _TEXT_CHECKS:
+        return () if check == "brand_colours" else ("layout",)
+    if mode == "packshot":
+        return ()  # the photo on white: the same pixels come out of every attempt
+    if check == "separation":
+        return ("backdrop",)
+    from_photo = shot.reference is not None
+    if check in _FIDELITY_CHECKS:
+        return ("mode",) if mode == "inpaint" else ()
+    if check in _PHOTO_CHECKS:
+        return () if from_photo else ("wording",)
+    if mode == "stage" and check in {"cropping", "fill"}:
+        return ()  # placement follows from scene and photo, not from the seed
+    return ("wording",)
+
+
+def _apply(remedy: Remedy, change: Change) -> Change | None:
+    """Return the change with one remedy added, None when that remedy is used up."""
+    if remedy == "layout":
+        return dataclasses.replace(change, layout=change.layout + 1)
+    if remedy == "wording":
+        return dataclasses.replace(change, wording=change.wording + 1)
+    if remedy == "mode":
+        return dataclasses.replace(change, mode="stage")
+    place = _BACKDROPS.index(change.backdrop) + 1
+    return dataclasses.replace(change, backdrop=_BACKDROPS[place]) if place < len(_BACKDROPS) else None
+
+
+def _end(shot: Shot, graded: Sequence[tuple[Attempt, Grade]], *, exhausted: bool) -> Verdict:
+    """Return the last verdict: a better earlier attempt goes to a person, else the shot is given up with advice."""
+    best_attempt, best = max(graded, key=lambda pair: (pair[1].letter != "C", pair[1].score))
+    if best.letter != "C":
+        reason = f"Attempt {best_attempt.number} ({best.letter}, {best.score:.2f}) stayed the best: {_first(best)}"
+        return Verdict("review", reason)
+    spent = f"All {len(graded)} attempts are used" if exhausted else "No change could cure it"
+    lacking = _lacking(best)
+    advice = next((_ADVICE[finding.check] for finding in lacking if finding.check in _ADVICE), "")
+    said = f" {advice.format(sku=shot.sku)}." if advice else ""
+    return Verdict("give_up", f"{spent}; attempt {best_attempt.number} was the best: {_first(best)}{_capital(said)}")
+
+
+def _lacking(grade: Grade) -> list[Finding]:
+    """Return the findings that keep the grade down, worst first, vetoes before all."""
+    low = [f for f in grade.findings if f.state == "measured" and f.score is not None and f.score < _GOOD_ENOUGH]
+    failing = [finding for finding in low if finding.veto or not finding.passed]
+    return sorted(failing or low, key=lambda finding: (not finding.veto, finding.score))
+
+
+def _first(grade: Grade) -> str:
+    return grade.reasons[0] if grade.reasons else "no single finding stands out."
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1] + sentence[1:2].upper() + sentence[2:]
