@@ -1,0 +1,223 @@
+"""A product in a scene: set it down, build what is around it, light it, let it shade and mirror, and paste it last.
+
+The product's own pixels come straight from the photo: nothing here writes where its alpha is 255.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from zimage_core.domain import Light, Placement
+from zimage_core.engines.base import RenderRequest
+from zimage_core.engines.studio import backdrop, floor, tone
+from zimage_core.engines.studio.camera import Camera
+from zimage_core.engines.studio.look import Look, settle
+from zimage_core.engines.studio.material import FINISHES
+from zimage_core.engines.studio.setting import place
+from zimage_core.imaging import shadow
+from zimage_core.imaging.composite import paste_premultiplied, placed_premultiplied
+from zimage_core.imaging.cutout import CutOut
+
+Pixels = NDArray[np.uint8]
+Light3 = NDArray[np.float32]
+
+_COARSE = 4  # backdrops hold nothing finer than four pixels
+_BOUNCE = np.float32(0.10)  # share of the product's colour that the floor beside its foot sends back
+_VIGNETTE = np.float32(0.10)
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Everything that the rooms of a picture share: its size, its look, where the product stands and its pixels there."""
+
+    width_px: int
+    height_px: int
+    look: Look
+    product: Pixels
+    grounds: tuple[shadow.Ground, ...]
+
+    @property
+    def alpha(self) -> Pixels:
+        """The placed product's alpha, (H, W)."""
+        return np.ascontiguousarray(self.product[..., 3])
+
+    @property
+    def coarse(self) -> tuple[int, int]:
+        """Height and width of the coarse raster."""
+        return max(8, math.ceil(self.height_px / _COARSE)), max(8, math.ceil(self.width_px / _COARSE))
+
+
+def render_stage(request: RenderRequest, cutout: CutOut) -> tuple[Pixels, Placement, tuple[str, ...]]:
+    """Return (rgb, placement, notes) of a stage picture; the same request gives the same bytes."""
+    stage = request.scene.stage
+    rng = np.random.Generator(np.random.PCG64(request.seed))
+    look = settle(stage, request.change, tone.edge_lightness(cutout.rgba), rng)
+    placement, notes = place(cutout, stage, request.width_px, request.height_px)
+    product = placed_premultiplied(cutout, placement, request.width_px, request.height_px)
+    grounds = shadow.find_ground(np.ascontiguousarray(product[..., 3]))
+    scene = Set(request.width_px, request.height_px, look, product, grounds)
+    if stage.backdrop == "surface":
+        light = _from_above(scene, rng)
+    elif stage.backdrop == "white":
+        light = _on_white(scene)
+    elif stage.backdrop == "sweep" and look.material == "paper":
+        light = _on_sweep(scene, stage.horizon_ratio, stage.reflection_ratio, rng)
+    else:
+        light = _on_floor(scene, request, rng)
+    picture = tone.develop(light * _warmth(look.light), rng)
+    return paste_premultiplied(picture, product), placement, notes
+
+
+def _warmth(light: Light) -> NDArray[np.float32]:
+    """Return the colour of the key light: warmth 1 is late sun, -1 open shade."""
+    warm = np.float32(light.warmth_ratio)
+    return np.array([1.0 + 0.06 * warm, 1.0, 1.0 - 0.12 * warm], dtype=np.float32)
+
+
+# ---------------------------------------------------------------- the four kinds of set
+
+
+def _on_white(scene: Set) -> Light3:
+    """A white stage: white paper lit to white, with the product's shadow."""
+    light = np.ones((scene.height_px, scene.width_px, 3), dtype=np.float32)
+    return _shaded(light, scene)
+
+
+def _on_sweep(scene: Set, horizon_ratio: float, reflection_ratio: float, rng: np.random.Generator) -> Light3:
+    """Seamless paper from under the product up behind it."""
+    height, width = scene.coarse
+    horizon = _horizon_row(scene, horizon_ratio) / scene.height_px
+    lit = backdrop.sweep_light(scene.look.light, rng, height, width, horizon)
+    upper, lower = tone.light_of(scene.look.wall), tone.light_of(scene.look.floor)
+    _, y = backdrop.grid(height, width)
+    blend = (1.0 / (1.0 + np.exp(-(y - horizon) / 0.030)))[..., None].astype(np.float32)
+    small = (upper * (1 - blend) + lower * blend) * lit[..., None]
+    light = tone.upsampled(small.astype(np.float32), scene.width_px, scene.height_px)
+    return _mirrored(_shaded(light, scene), scene, reflection_ratio)
+
+
+def _on_floor(scene: Set, request: RenderRequest, rng: np.random.Generator) -> Light3:
+    """A table or floor that ends at the horizon, and what is behind it."""
+    stage = request.scene.stage
+    height, width = scene.coarse
+    horizon = _horizon_row(scene, stage.horizon_ratio)
+    camera = _camera(scene, horizon)
+    if stage.backdrop == "sweep":
+        lit = backdrop.sweep_light(scene.look.light, rng, height, width, horizon / scene.height_px)
+        behind, pattern = tone.light_of(scene.look.wall) * lit[..., None], ([], "")
+    else:
+        behind, shapes, kind = backdrop.wall(
+            scene.look, rng, height, width, horizon / scene.height_px, stage.bokeh_ratio
+        )
+        pattern = (shapes, kind)
+    light = tone.upsampled(behind, scene.width_px, scene.height_px)
+    first = max(0, math.floor(horizon) - 8)
+    if first >= scene.height_px - 8:
+        return light
+    own = floor.in_perspective(scene.look, camera, rng, first)
+    small = backdrop.floor_light(scene.look, camera, rng, height, width, pattern)
+    lit_floor = tone.upsampled(small, scene.width_px, scene.height_px)[first:, :, None]
+    own *= lit_floor
+    own = _sheen(own, light, camera, first, FINISHES[scene.look.material].sheen)
+    edge = max(0.8, camera.defocus_px(horizon))
+    rows = np.arange(first, scene.height_px, dtype=np.float32)[:, None, None]
+    cover = 1.0 / (1.0 + np.exp(-(rows - horizon) / np.float32(0.6 * edge)))
+    light[first:] += (own - light[first:]) * cover
+    shaded = _shaded(light, scene, horizon)
+    return _vignetted(_mirrored(shaded, scene, stage.reflection_ratio), scene)
+
+
+def _from_above(scene: Set, rng: np.random.Generator) -> Light3:
+    """A flat lay: a surface from above, light across it, the product's shadow on the far side of the light."""
+    light = floor.from_above(scene.look, scene.width_px, scene.height_px, rng)
+    height, width = scene.coarse
+    x, y = backdrop.grid(height, width)
+    side = backdrop.side_of(scene.look.light)
+    lit = 0.93 + 0.11 * side * x - 0.15 * (y - 0.45) + rng.normal(0, 0.01)
+    light = light * tone.upsampled(lit.astype(np.float32), scene.width_px, scene.height_px)[..., None]
+    columns = np.flatnonzero(scene.alpha.max(axis=0) > 127)
+    rows = np.flatnonzero(scene.alpha.max(axis=1) > 127)
+    thickness = 0.10 * float(min(np.ptp(columns), np.ptp(rows)))
+    shade = shadow.flat_shadow(scene.alpha, scene.look.light, thickness)
+    return _vignetted(light * _transmitted(shade, scene), scene)
+
+
+# ---------------------------------------------------------------- what the product does to its surroundings
+
+
+def _horizon_row(scene: Set, horizon_ratio: float) -> float:
+    """Return the row where the floor ends: as the scene says, but always behind where the product stands."""
+    wanted = horizon_ratio * scene.height_px
+    if not scene.grounds:
+        return wanted
+    highest = min(float(np.min(ground.base_row_px - ground.depth_px)) for ground in scene.grounds)
+    return min(wanted, highest - 0.05 * scene.height_px)
+
+
+def _camera(scene: Set, horizon: float) -> Camera:
+    contact = max((ground.bottom_row_px for ground in scene.grounds), default=0.9 * scene.height_px)
+    vanish = horizon - max(0.28 * scene.height_px, 0.6 * (contact - horizon))
+    return Camera(scene.width_px, scene.height_px, contact, horizon, vanish)
+
+
+def _shaded(light: Light3, scene: Set, horizon: float | None = None) -> Light3:
+    """Return the light with the product's contact and cast shadow on the floor, and a breath of its colour beside it."""
+    contact = shadow.contact_shadow(scene.alpha, scene.grounds)
+    cast = shadow.cast_shadow(scene.alpha, scene.grounds, scene.look.light)
+    shade = 1.0 - (1.0 - contact) * (1.0 - cast)
+    if horizon is not None:
+        rows = np.arange(scene.height_px, dtype=np.float32)[:, None]
+        shade = shade * np.clip((rows - horizon) / np.float32(0.03 * scene.height_px), 0.0, 1.0)
+    return light * _transmitted(shade.astype(np.float32), scene)
+
+
+def _transmitted(shade: NDArray[np.float32], scene: Set) -> Light3:
+    """Return what a shade lets through, per channel: shadows of a warm key are lit by a cooler sky, and by the product."""
+    tint = np.array([1.0, 0.985, 0.955], dtype=np.float32)
+    return np.asarray(1.0 - shade[..., None] * tint, dtype=np.float32) + shade[..., None] * _bounce(scene)
+
+
+def _bounce(scene: Set) -> Light3:
+    """Return the product's colours as they spill on the floor around it: very soft, very weak."""
+    small = cv2.resize(scene.product, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255.0)
+    spread = cv2.GaussianBlur(np.square(small[..., :3]), (0, 0), 3.0)
+    return tone.upsampled(spread * _BOUNCE, scene.width_px, scene.height_px)
+
+
+def _mirrored(light: Light3, scene: Set, reflection_ratio: float) -> Light3:
+    """Return the light with the product's image in the floor, as strong as the scene says and the material allows."""
+    strength = max(reflection_ratio, 0.16 if scene.look.material == "gloss" else 0.0)
+    if strength <= 0.01:
+        return light
+    image = shadow.reflection(scene.product, scene.grounds)
+    through = 1.0 - np.float32(strength) * image[..., 3:]
+    return light * through + np.square(image[..., :3]) * np.float32(strength)
+
+
+def _sheen(own: Light3, light: Light3, camera: Camera, first: int, sheen: float) -> Light3:
+    """Return the floor with the backdrop mirrored in it, stronger towards the horizon as glancing light is (Schlick)."""
+    if sheen <= 0.0:
+        return own
+    count = own.shape[0]
+    source = np.clip(2.0 * camera.horizon_row - np.arange(first, first + count), 0, camera.horizon_row - 1)
+    rows = cv2.resize(light, (camera.width_px // 8, camera.height_px // 8), interpolation=cv2.INTER_AREA)
+    image = rows[np.clip(np.rint(source / 8).astype(np.intp), 0, rows.shape[0] - 1)]
+    image = cv2.resize(cv2.GaussianBlur(image, (0, 0), 2.0, sigmaY=6.0), (camera.width_px, count))
+    away = (camera.contact_row - np.arange(first, first + count, dtype=np.float32)) / max(
+        1.0, camera.contact_row - camera.horizon_row
+    )
+    share = np.float32(sheen) * np.clip(0.45 + 0.55 * away, 0.15, 1.0)[:, None, None].astype(np.float32)
+    return own * (1.0 - share) + image * share
+
+
+def _vignetted(light: Light3, scene: Set) -> Light3:
+    """Return the light with slightly darker corners, as every lens and every careful retoucher leaves them."""
+    height, width = scene.coarse
+    x, y = backdrop.grid(height, width)
+    lens = 1.0 - _VIGNETTE * np.square(np.square(x) * 0.5 + np.square(2 * y - 1) * 0.5)
+    return light * tone.upsampled(lens.astype(np.float32), scene.width_px, scene.height_px)[..., None]
