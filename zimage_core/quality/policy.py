@@ -22,15 +22,20 @@ from zimage_core.domain import Attempt, Change, Finding, Grade, Shot, Verdict
 
 Remedy = Literal["backdrop", "layout", "wording", "mode"]
 
-_TEXT_CHECKS = frozenset(
-    {"text_truth", "legibility_contrast", "legibility_height", "text_over_product", "brand_colours"}
-)
+_TEXT_CHECKS = frozenset({"text_truth", "legibility_contrast", "legibility_height", "text_over_product"})
+_PLACING_CHECKS = frozenset({"cropping", "fill"})
 _PHOTO_CHECKS = frozenset({"sharpness", "exposure_clipped", "exposure_dark"})
 _FIDELITY_CHECKS = frozenset({"fidelity_structure", "fidelity_colour"})
 _GOOD_ENOUGH = 0.9
-_BACKDROPS: tuple[Literal["as_planned", "contrast", "plain"], ...] = ("as_planned", "contrast", "plain")
+OVERLAY_LAYOUTS = 4
+"""How many overlay layouts there are before they repeat (overlay_layout.LAYOUT_COUNT, which would load OpenCV)."""
+_BACKDROPS: tuple[Literal["contrast", "plain"], ...] = ("contrast", "plain")
 
 _ADVICE = {
+    "resolution": "the engine makes another size than was asked for {sku}; check its size rules",
+    "blank": "the engine answers with blank pictures for {sku}; check its safety filter and precision",
+    "noise": "the engine answers with noise for {sku}; check its steps and precision",
+    "unexpected_text": "the engine keeps writing text into the picture of {sku}; make it as a stage with the photo",
     "sharpness": "the reference photo is blurred; ask for a sharper photo of {sku}",
     "exposure_clipped": "the reference photo is overexposed; ask for a darker photo of {sku}",
     "exposure_dark": "the reference photo is too dark; ask for a brighter photo of {sku}",
@@ -79,55 +84,53 @@ def next_verdict(shot: Shot, history: Sequence[tuple[Attempt, Grade | None]], *,
 def _next_change(shot: Shot, graded: Sequence[tuple[Attempt, Grade]]) -> tuple[Change | None, str]:
     """Return a change not tried yet that cures as much as possible, and the finding that asks for it."""
     attempt, grade = graded[-1]
-    tried = {dataclasses.replace(earlier.change, why="") for earlier, _ in graded}
-    lacking = _lacking(grade)
+    earlier = [tried.change for tried, _ in graded]
     mode = attempt.change.mode or shot.mode
-    cures = [(finding, remedy) for finding in lacking for remedy in _remedies(finding, mode, shot)]
-    change = dataclasses.replace(attempt.change, why="")
-    asked: list[Finding] = []
+    cures = [(finding, _remedy(finding, mode, shot)) for finding in _lacking(grade)]
+    hopeless = any(finding.veto and remedy is None for finding, remedy in cures)
+    if hopeless and len(graded) > 1:
+        return None, ""  # what could matter has been changed once, and the veto that nothing cures still stands
+    change, asked = dataclasses.replace(attempt.change, why=""), ""
     applied: set[Remedy] = set()
     for finding, remedy in cures:
-        changed = change if remedy in applied else _apply(remedy, change)
-        if changed is None:
-            continue
-        change = changed
-        applied.add(remedy)
-        asked.append(finding)
-    if not asked or change in tried:
+        changed = None if remedy is None or remedy in applied else _apply(remedy, change, earlier)
+        if remedy is not None and changed is not None:
+            change, asked = changed, asked or finding.sentence
+            applied.add(remedy)
+    if not applied or change in {dataclasses.replace(tried, why="") for tried in earlier}:
         return None, ""
-    why = asked[0].sentence
-    return dataclasses.replace(change, why=why), why
+    return dataclasses.replace(change, why=asked), asked
 
 
-def _remedies(finding: Finding, mode: str, shot: Shot) -> tuple[Remedy, ...]:
-    """Return what a new attempt may change to cure this finding, the surest first; () when nothing can."""
-    check = finding.check
+def _remedy(finding: Finding, mode: str, shot: Shot) -> Remedy | None:
+    """Return what a new attempt may change to cure this finding, None when nothing can."""
+    check, from_photo = finding.check, shot.reference is not None
+    if check == "brand_colours":
+        return None  # the overlay's colours follow from the brand
     if check in _TEXT_CHECKS:
-        return () if check == "brand_colours" else ("layout",)
-    if mode == "packshot":
-        return ()  # the photo on white: the same pixels come out of every attempt
+        return "layout"
+    if mode == "packshot" or (from_photo and check in _PHOTO_CHECKS):
+        return None  # the photo's own pixels come out of every attempt
     if check == "separation":
-        return ("backdrop",)
-    from_photo = shot.reference is not None
+        return "backdrop"
     if check in _FIDELITY_CHECKS:
-        return ("mode",) if mode == "inpaint" else ()
-    if check in _PHOTO_CHECKS:
-        return () if from_photo else ("wording",)
-    if mode == "stage" and check in {"cropping", "fill"}:
-        return ()  # placement follows from scene and photo, not from the seed
-    return ("wording",)
+        return "mode" if mode == "inpaint" else None
+    if check in _PLACING_CHECKS and mode == "stage":
+        return None  # where the product stands follows from scene and photo, not from the seed
+    return "wording"
 
 
-def _apply(remedy: Remedy, change: Change) -> Change | None:
-    """Return the change with one remedy added, None when that remedy is used up."""
+def _apply(remedy: Remedy, change: Change, earlier: Sequence[Change]) -> Change | None:
+    """Return the change with one remedy added that no earlier attempt had, None when that remedy is used up."""
     if remedy == "layout":
-        return dataclasses.replace(change, layout=change.layout + 1)
+        layout = 1 + max(tried.layout for tried in earlier)
+        return dataclasses.replace(change, layout=layout) if layout < OVERLAY_LAYOUTS else None
     if remedy == "wording":
-        return dataclasses.replace(change, wording=change.wording + 1)
+        return dataclasses.replace(change, wording=1 + max(tried.wording for tried in earlier))
     if remedy == "mode":
         return dataclasses.replace(change, mode="stage")
-    place = _BACKDROPS.index(change.backdrop) + 1
-    return dataclasses.replace(change, backdrop=_BACKDROPS[place]) if place < len(_BACKDROPS) else None
+    left = [backdrop for backdrop in _BACKDROPS if backdrop not in {tried.backdrop for tried in earlier}]
+    return dataclasses.replace(change, backdrop=left[0]) if left else None
 
 
 def _end(shot: Shot, graded: Sequence[tuple[Attempt, Grade]], *, exhausted: bool) -> Verdict:
