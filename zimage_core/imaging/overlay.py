@@ -156,8 +156,8 @@ def _card(role: CardRole, texts: Sequence[OverlayText], canvas: _Canvas, scale: 
     height_px = max(cell.height_px for cell in cells)
     level = tuple(Cell(c.text, c.block, c.width_px, height_px, c.plate_color, c.text_color, c.struck) for c in cells)
     shape: Shape = _BADGE_SHAPES[canvas.overlay.layout % LAYOUT_COUNT] if role == "badge" else "card"
-    if shape == "pill" and len(level[0].block.lines) > 1:
-        shape = "card"  # a pill around two lines is an egg
+    if len(level[0].block.lines) > 1:
+        shape = "card"  # a pill around two lines is an egg, and a keyline crowds them
     return Card(level, shape, sum(cell.width_px for cell in level), height_px)
 
 

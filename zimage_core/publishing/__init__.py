@@ -1,0 +1,56 @@
+"""Publishing: accepted pictures become channel files with labels, and files become a release with one pointer.
+
+What it is:       `channels` (rules as dated data), `renditions` (size, encode, check), `seal` (disclosure labels,
+                  written last, read back), `alt_text`, `manifest` (what a release holds), `release` (switch and
+                  roll back).
+May import:       domain, errors, storage, imaging; pydantic, PyYAML, defusedxml.
+May touch:        the Store it is handed, and channels.yaml beside it.
+Never:            decides what is good; overwrites an object; switches to a release whose files it has not checked.
+"""
+
+from zimage_core.publishing.alt_text import alt_text
+from zimage_core.publishing.channels import load_channels
+from zimage_core.publishing.manifest import (
+    Manifest,
+    ManifestEntry,
+    build_manifest,
+    parse_manifest,
+    rendition_key,
+    sku_slug,
+)
+from zimage_core.publishing.release import (
+    current_release,
+    list_releases,
+    previous_release,
+    publish_release,
+    read_manifest,
+    rollback,
+)
+from zimage_core.publishing.renditions import RenditionBytes, RenditionRefusal, make_rendition, rendition_id_of
+from zimage_core.publishing.seal import Seal, SealFacts, digital_source_type, read_seal, seal_packet
+
+__all__ = [
+    "Manifest",
+    "ManifestEntry",
+    "RenditionBytes",
+    "RenditionRefusal",
+    "Seal",
+    "SealFacts",
+    "alt_text",
+    "build_manifest",
+    "current_release",
+    "digital_source_type",
+    "list_releases",
+    "load_channels",
+    "make_rendition",
+    "parse_manifest",
+    "previous_release",
+    "publish_release",
+    "read_manifest",
+    "read_seal",
+    "rendition_id_of",
+    "rendition_key",
+    "rollback",
+    "seal_packet",
+    "sku_slug",
+]
