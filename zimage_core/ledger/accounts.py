@@ -1,0 +1,130 @@
+"""Where each shot of a shard stands: the rows of the ledger, walked by `standing_of`, the one rule for everybody."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from zimage_core.domain import Attempt, Decision, Grade, Promise, Rendition, ShotOutcome, Verdict
+from zimage_core.ledger import queries, schema
+from zimage_core.ledger.rows import RecordedVerdict, Tally
+from zimage_core.standing import Standing, standing_of
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that decides where some shots stand in a run; every mapping is keyed by attempt_id."""
+
+    attempts: Mapping[str, Attempt]
+    recorded: Mapping[str, RecordedVerdict]
+    verdicts: Mapping[str, Verdict]
+    decisions: Mapping[str, Decision]
+    failures: Mapping[str, str]
+
+    def standing(self, shot_id: str) -> Standing:
+        """Walk one shot's chain of attempts."""
+        return standing_of(shot_id, self.attempts, self.verdicts, self.decisions, self.failures)
+
+
+def evidence(connection: Connection, run_id: str, shot_ids: Sequence[str]) -> Evidence:
+    """Return what the ledger holds about these shots, read in one transaction."""
+    made = queries.attempts(connection, shot_ids)
+    attempts = {attempt.attempt_id: attempt for of_shot in made.values() for attempt in of_shot}
+    decided = queries.decisions(connection, attempts)
+    recorded = queries.verdicts(connection, run_id, shot_ids)
+    return Evidence(
+        attempts=attempts,
+        recorded=recorded,
+        verdicts={attempt_id: one.verdict for attempt_id, one in recorded.items()},
+        decisions={attempt_id: of_attempt[-1] for attempt_id, of_attempt in decided.items()},
+        failures=queries.failure_sentences(connection, shot_ids),
+    )
+
+
+def standings(connection: Connection, run_id: str, promises: Sequence[Promise]) -> list[tuple[Promise, Standing]]:
+    """Return each promise with where its shot stands."""
+    known = evidence(connection, run_id, [promise.shot.shot_id for promise in promises])
+    return [(promise, known.standing(promise.shot.shot_id)) for promise in promises]
+
+
+def outcomes(connection: Connection, run_id: str, promises: Sequence[Promise]) -> list[ShotOutcome]:
+    """Return each promise with its attempts, grades, decision and renditions.
+
+    Only the attempts of the shot's chain and the grades that this run's verdicts rest on are shown: a shot may have
+    others, made for a run with other prices, another overlay or another rubric.
+    """
+    shot_ids = [promise.shot.shot_id for promise in promises]
+    known = evidence(connection, run_id, shot_ids)
+    grade_ids = {v.grade_id for v in known.recorded.values() if v.grade_id is not None}
+    found = queries.grades(connection, schema.grade.c.grade_id, sorted(grade_ids))
+    grades = {grade.attempt_id: grade for grade in found}
+    renditions: dict[str, list[Rendition]] = {}
+    for rendition in queries.renditions(connection, run_id, shot_ids):
+        renditions.setdefault(rendition.attempt_id, []).append(rendition)
+    return [_outcome(promise, known, grades, renditions) for promise in promises]
+
+
+def _outcome(
+    promise: Promise, known: Evidence, grades: Mapping[str, Grade], renditions: Mapping[str, Sequence[Rendition]]
+) -> ShotOutcome:
+    standing = known.standing(promise.shot.shot_id)
+    last = standing.attempt.attempt_id if standing.attempt else ""
+    chosen = standing.attempt if standing.state in ("accepted", "doubtful") else None
+    files = renditions.get(last, ()) if chosen else ()
+    return ShotOutcome(
+        promise=promise,
+        state=standing.state,
+        reason=standing.reason,
+        attempts=standing.chain,
+        grades=tuple(grades[a.attempt_id] for a in standing.chain if a.attempt_id in grades),
+        chosen=chosen,
+        grade=grades.get(last),
+        decision=known.decisions.get(last),
+        renditions=tuple(sorted(files, key=lambda rendition: (rendition.channel, rendition.object_key))),
+    )
+
+
+def count_shard(connection: Connection, run_id: str, shot_ids: Sequence[str]) -> tuple[Counter[str], Counter[str]]:
+    """Return how many of these shots stand in which state, and which letters their latest verdicts rest on."""
+    known = evidence(connection, run_id, shot_ids)
+    letters = queries.letters(connection, {v.grade_id for v in known.recorded.values() if v.grade_id is not None})
+    states: Counter[str] = Counter()
+    graded: Counter[str] = Counter()
+    for shot_id in shot_ids:
+        standing = known.standing(shot_id)
+        states[standing.state] += 1
+        verdict = known.recorded.get(standing.attempt.attempt_id) if standing.attempt else None
+        if verdict is not None and verdict.grade_id in letters:
+            graded[letters[verdict.grade_id]] += 1
+    return states, graded
+
+
+def tally(connection: Connection, run_id: str, states: Counter[str], graded: Counter[str]) -> Tally:
+    """Return the counted states with what the run spent."""
+    spent = [
+        connection.execute(
+            select(
+                func.count(),
+                func.coalesce(func.sum(table.c.seconds), 0.0),
+                func.coalesce(func.sum(table.c.cost_usd), 0.0),
+            ).where(table.c.run_id == run_id)
+        ).one()
+        for table in (schema.attempt, schema.engine_failure)
+    ]
+    refused = connection.execute(select(func.count()).where(schema.refusal.c.run_id == run_id)).scalar_one()
+    return Tally(
+        promised=states.total(),
+        accepted=states["accepted"],
+        doubtful=states["doubtful"],
+        given_up=states["given_up"],
+        failed=states["failed"],
+        pending=states["promised"],
+        attempts=spent[0][0],
+        refused=refused,
+        grades=tuple(sorted(graded.items())),
+        engine_seconds=float(sum(row[1] for row in spent)),
+        cost_usd=float(sum(row[2] for row in spent)),
+    )
