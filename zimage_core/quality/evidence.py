@@ -29,7 +29,8 @@ class GradeInput:
 
     `attempt_rgb` is the engine's picture, `finished_rgb` the same with the overlay drawn: (H, W, 3) uint8 each.
     `cutout` and `placement` say where the product's own pixels stand (both None when an engine drew the product);
-    `palette` are brand colours as #rrggbb; `width_px`, `height_px` are what the shot promised.
+    `palette` are brand colours as #rrggbb; `width_px`, `height_px` are what the shot promised. `placed` may hold
+    `placed_premultiplied(cutout, placement, ...)` of the attempt's size where the caller has it: it saves 40 ms.
     """
 
     attempt_id: str
@@ -45,11 +46,14 @@ class GradeInput:
     palette: tuple[str, ...]
     width_px: int
     height_px: int
+    placed: Rgba | None = None
 
     def __post_init__(self) -> None:
         for name, rgb in (("attempt_rgb", self.attempt_rgb), ("finished_rgb", self.finished_rgb)):
             if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
                 raise QualityError(f"{name} must be (H, W, 3) uint8 pixels, not {rgb.shape} {rgb.dtype}.", sku=self.sku)
+        if self.placed is not None and self.placed.shape != (*self.attempt_rgb.shape[:2], 4):
+            raise QualityError(f"placed must have the attempt's size and alpha, not {self.placed.shape}.", sku=self.sku)
 
 
 class Evidence:
@@ -84,6 +88,8 @@ class Evidence:
         """The product made again from cut-out and placement: (H, W, 4) uint8 premultiplied; None without a photo."""
         if self.given.cutout is None or self.given.placement is None:
             return None
+        if self.given.placed is not None:
+            return self.given.placed
         return placed_premultiplied(self.given.cutout, self.given.placement, self.width_px, self.height_px)
 
     @cached_property

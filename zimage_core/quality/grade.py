@@ -92,12 +92,18 @@ def letter_of(score: float, findings: Sequence[Finding], rubric: Rubric) -> Grad
 
 
 def _reasons(letter: GradeLetter, findings: Sequence[Finding], rubric: Rubric) -> tuple[str, ...]:
-    """Return the sentences of what keeps the image from an A, worst first: vetoes, then by score, errors as the cap."""
+    """Return the sentences of what keeps the image from an A, worst first: vetoes, then by score, errors as the cap.
+
+    Where nothing fails and the score is low all the same, what passed only just is named as such.
+    """
     if letter == "A":
         return ()
 
     def badness(finding: Finding) -> tuple[bool, float]:
         return (not finding.veto, rubric.cap_below if finding.score is None else finding.score)
 
-    lacking = [f for f in findings if f.state == "error" or (f.score is not None and f.score < rubric.a_from)]
-    return tuple(finding.sentence for finding in sorted(lacking, key=badness))
+    failing = [finding for finding in findings if not finding.passed]
+    if failing:
+        return tuple(finding.sentence for finding in sorted(failing, key=badness))
+    narrow = [finding for finding in findings if finding.score is not None and finding.score < rubric.a_from]
+    return tuple(f"Only just: {finding.sentence}" for finding in sorted(narrow, key=badness))

@@ -13,6 +13,7 @@ from zimage_core.quality.rubric import Rubric
 
 NAME = "brand_colours"
 _BIN_BITS = 4
+_REACH_RATIO = 0.25  # of the text's height: still on the card, whose padding is wider; the plate holds its shadow too
 
 
 def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
@@ -36,10 +37,11 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
 
 
 def _distance(finished: Rgb, text: PlacedText, palette: Lab) -> float:
-    """Return the distance of a plate's main colour (the fullest of 4096 bins, averaged) to the palette."""
-    plate = finished[window(text.plate, finished.shape[1], finished.shape[0])].reshape(-1, 3)
+    """Return the distance of the card's main colour (the fullest of 4096 bins, averaged) to the palette."""
+    reach_px = round(_REACH_RATIO * text.box.height_px)
+    plate = finished[window(text.box, finished.shape[1], finished.shape[0], grow_px=reach_px)].reshape(-1, 3)
     if plate.size == 0:
-        return 100.0  # the plate lies outside the picture: nothing of the brand is seen
+        return 100.0  # the text lies outside the picture: nothing of the brand is seen
     bins = (plate.astype(np.int64) >> (8 - _BIN_BITS)) @ np.array([1 << 2 * _BIN_BITS, 1 << _BIN_BITS, 1])
     main = plate[bins == np.bincount(bins).argmax()].mean(axis=0)
     return float(delta_e(lab_of(main.astype(np.float32)), palette).min())

@@ -36,6 +36,6 @@ def measure_dark(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     product = evidence.product
     if product is None or not product.any():
         return (not_applicable(DARK, "Nobody knows where the product is."),)
-    grey = np.sort(evidence.grey[product])
-    value = lightness(int(grey[int((grey.size - 1) * _BRIGHT_QUANTILE)]))
+    reached = np.cumsum(np.bincount(evidence.grey[product], minlength=256)) / product.sum()
+    value = lightness(int(np.searchsorted(reached, _BRIGHT_QUANTILE)))
     return (measured(rubric, DARK, value, "L*", f"The lightest parts of the product reach L* {value:.0f} of 100."),)

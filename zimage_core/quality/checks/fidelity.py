@@ -7,6 +7,8 @@ Structure (contrast and shape) and colour are asked apart, because a recoloured 
 from __future__ import annotations
 
 import itertools
+import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,7 +41,7 @@ def measure_structure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]
     if pair is None:
         return (not_applicable(STRUCTURE, "There is no photo to compare the product with."),)
     attempt, wanted, mask, box = pair
-    map_, solid = _structure_map(_grey(attempt), _grey(wanted)), _shrunk(mask, _WINDOW_PX)
+    map_, solid = _structure_map(_grey(attempt), _grey(wanted)), _eroded(mask, _WINDOW_PX)
     value, where = _worst_cell(map_, solid, box)
     if where is None:
         return (not_applicable(STRUCTURE, "Too little of the product is opaque to compare."),)
@@ -72,30 +74,33 @@ def measure_colour(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
 
 
 def _pair(evidence: Evidence) -> tuple[Floats, Floats, Floats, Box] | None:
-    """Return (attempt, product from the photo, 0..1 mask of opaque pixels, box) of the product, at most 512 px."""
+    """Return (attempt, product from the photo, 0..1 mask of opaque pixels, box) of the product,
+    at most 512 px large."""
     placed, box = evidence.placed, evidence.product_box
     if placed is None or box is None:
         return None
     rows, columns = window(box, evidence.width_px, evidence.height_px)
+    factor = math.ceil(max(box.width_px, box.height_px) / _MAX_SIDE_PX)
     opaque = (placed[rows, columns, 3] == OPAQUE_ALPHA).astype(np.float32)
-    scale = min(1.0, _MAX_SIDE_PX / max(box.width_px, box.height_px))
-    size = (max(1, round(box.width_px * scale)), max(1, round(box.height_px * scale)))
-    planes = [
-        cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        for plane in (
-            evidence.given.attempt_rgb[rows, columns],
-            np.ascontiguousarray(placed[rows, columns, :3]),
-            opaque,
-        )
-    ]
-    return planes[0], planes[1], (planes[2] >= 1.0).astype(np.float32), box
+    attempt = _shrunk_by(evidence.given.attempt_rgb[rows, columns], factor)
+    wanted = _shrunk_by(placed[rows, columns, :3], factor)
+    return attempt, wanted, (_shrunk_by(opaque, factor) >= 1.0).astype(np.float32), box
+
+
+def _shrunk_by(plane: NDArray[Any], factor: int) -> Floats:
+    """Return means over factor x factor blocks, the remainder at the lower right left out (a whole factor is fast)."""
+    height, width = max(1, plane.shape[0] // factor), max(1, plane.shape[1] // factor)
+    whole = np.ascontiguousarray(plane[: height * factor, : width * factor])
+    if factor > 1:
+        whole = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
+    return whole.astype(np.float32)
 
 
 def _grey(rgb: Floats) -> Floats:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32)
 
 
-def _shrunk(mask: Floats, by_px: int) -> Floats:
+def _eroded(mask: Floats, by_px: int) -> Floats:
     return np.asarray(cv2.erode(mask, np.ones((by_px, by_px), np.uint8), borderValue=0), dtype=np.float32)
 
 

@@ -32,6 +32,10 @@ _MIN_RANGE_LEVELS = 16
 _MIN_SLOPE_LEVELS = 2.0
 _STRONGEST_SHARE = 0.4
 _MIN_DIRECTION_EDGES = 60
+_MIN_DIRECTION_SHARE = 0.02
+_MIN_HEIGHT_SHARE = 0.4
+_RUN_SLACK = 1.1
+_WORST_MARGIN = 0.06  # sharp photos keep their worst direction within this of the mean; motion blur does not
 _STEPS = ((0, 1), (1, 1), (1, 0), (1, -1))  # (rows, columns) along the gradient: 0, 45, 90, 135 degrees
 
 Floats = NDArray[np.float32]
@@ -82,19 +86,29 @@ def _region(evidence: Evidence) -> Bools:
 
 
 def edge_sharpness(edges: Edges) -> float:
-    """Return 1 / median edge width (1/px), averaged over all strong edges and the worst direction (motion blur)."""
+    """Return 1 / median edge width (1/px), averaged over all strong edges and the worst direction (motion blur).
+
+    Within a direction only edges of some height vote: blur lowers an edge's slope but hardly its height, so what is low
+    is fine texture (a weave), not a blurred outline.
+    """
     overall = _median_sharpness(edges.widths, edges.slopes)
+    heights = edges.widths * edges.slopes
+    tall = heights >= _MIN_HEIGHT_SHARE * float(np.median(heights[edges.slopes >= _strong_from(edges.slopes)]))
+    enough = max(_MIN_DIRECTION_EDGES, _MIN_DIRECTION_SHARE * int(tall.sum()))
     worst = overall
     for direction in range(len(_STEPS)):
-        here = edges.directions == direction
-        if int(here.sum()) >= _MIN_DIRECTION_EDGES:
+        here = tall & (edges.directions == direction)
+        if int(here.sum()) >= enough:
             worst = min(worst, _median_sharpness(edges.widths[here], edges.slopes[here]))
-    return (overall + worst) / 2
+    return min((overall + worst) / 2, worst + _WORST_MARGIN)
 
 
 def _median_sharpness(widths: Floats, slopes: Floats) -> float:
-    strong = slopes >= np.quantile(slopes, 1.0 - _STRONGEST_SHARE)
-    return 1.0 / float(np.median(widths[strong]))
+    return 1.0 / float(np.median(widths[slopes >= _strong_from(slopes)]))
+
+
+def _strong_from(slopes: Floats) -> float:
+    return float(np.quantile(slopes, 1.0 - _STRONGEST_SHARE))
 
 
 def edge_rich_tiles(grey: Plane, region: Bools, count: int) -> list[Box]:
@@ -134,7 +148,9 @@ def _edges_in(grey: Plane, region: Bools, tile: Box, noise: float) -> Edges:
     peak = (steep >= slope[y - step[:, 0], x - step[:, 1]]) & (steep > slope[y + step[:, 0], x + step[:, 1]])
     window_shape = np.ones((_REACH_PX, _REACH_PX), np.uint8)
     height = (cv2.dilate(smooth, window_shape) - cv2.erode(smooth, window_shape))[y, x]
-    kept = peak & (height > _MIN_RANGE_LEVELS)
+    # an edge cannot climb higher within the window than its own slope allows: more belongs to a steeper one nearby
+    run = (_REACH_PX - 1) * (np.abs(across[y, x]) + np.abs(down[y, x]))
+    kept = peak & (height > _MIN_RANGE_LEVELS) & (height <= _RUN_SLACK * run)
     return Edges(height[kept] / steep[kept], steep[kept], direction[kept])
 
 
