@@ -204,15 +204,17 @@ class LocalStore:
         temporary = path.with_name(f"{_TEMPORARY}{fresh_id()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as file:
-                file.write(data)
-                if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise StorageError(f"{path.name} could not be written in {path.parent}: {error}.") from error
         try:
+            try:
+                with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as file:
+                    file.write(data)
+                    if durable:
+                        file.flush()
+                        os.fsync(file.fileno())
+            except OSError as error:
+                raise StorageError(f"{path.name} could not be written in {path.parent}: {error}.") from error
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)

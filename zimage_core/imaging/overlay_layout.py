@@ -27,6 +27,7 @@ GAP_RATIO = 0.02
 _PRODUCT_ALPHA = 32  # a pixel at least this opaque belongs to the product
 _BREATHING_RATIO = 0.015  # cards would rather stay this far from the product
 _HEART_WEIGHT = 4.0  # a pixel in the middle of the product is worth up to five of its rim
+_OUTSIDE_ROOM_RANK = 10.0
 _BESIDE = frozenset({"ml", "mr"})
 _ACROSS_COST = 10.0  # a card across the middle of a product is the last resort: a crowded top or bottom looks better
 _PLACING_ORDER: tuple[CardRole, ...] = ("badge", "price", "caption")
@@ -71,7 +72,9 @@ class ProductMap:
         if mask is not None and mask.any():
             reach = 2 * max(1, round(_BREATHING_RATIO * short_side_px)) + 1
             near = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_RECT, (reach, reach)))
-            depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+            # A rim of nothing around it: a product that fills the picture has no other edge to measure from.
+            framed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+            depth = cv2.distanceTransform(framed, cv2.DIST_L2, 3)[1:-1, 1:-1]
             heart = mask * (1 + np.floor(_HEART_WEIGHT * depth / depth.max())).astype(np.uint8)
             self._maps = tuple(np.asarray(cv2.integral(map_), np.int32) for map_ in (mask, heart, near))
 
@@ -173,7 +176,7 @@ def _rank(role: CardRole, place: str, preference: dict[CardRole, tuple[str, ...]
     order = preference[role]
     rank = float(order.index(place)) if place in order else float(len(order) + 1)
     if text_room != "none" and place in _PLACES and place not in _ROOM_PLACES[text_room]:
-        rank += 4.0  # the scene was built with an empty side: use it before any liking of ours
+        rank += _OUTSIDE_ROOM_RANK  # the scene was built with an empty side: use it before any liking of ours
     return rank
 
 

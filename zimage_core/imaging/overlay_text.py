@@ -56,13 +56,23 @@ def fit_text(
     if max_lines > 1:
         tries += [(2, ideal_px, min_px), (1, floor_px, min_px)]
     for count, largest_px, smallest_px in tries:
-        for size_px in range(max(largest_px, min_px), smallest_px - 1, -1):
-            lines = (text,) if count == 1 else _halves(text, family, bold, size_px)
-            if lines is None:
-                break
-            block = _set_lines(lines, family, bold, size_px)
-            if block.width_px <= max_width_px:
-                return block
+        lines = (text,) if count == 1 else _halves(text, family, bold, ideal_px)
+        block = None if lines is None else _shrunk(lines, family, bold, max_width_px, largest_px, smallest_px)
+        if block is not None:
+            return block
+    return None
+
+
+def _shrunk(
+    lines: tuple[str, ...], family: Family, bold: bool, max_width_px: int, largest_px: int, smallest_px: int
+) -> TextBlock | None:
+    size_px = max(largest_px, smallest_px)
+    while size_px >= smallest_px:
+        block = _set_lines(lines, family, bold, size_px)
+        if block.width_px <= max_width_px:
+            return block
+        # Width goes with size but for a pixel of hinting: leap to just above where it will fit, then step.
+        size_px = min(size_px - 1, size_px * max_width_px // block.width_px + 1)
     return None
 
 
