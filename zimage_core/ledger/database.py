@@ -118,7 +118,9 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
     """
     if not rows:
         return 0
-    return connection.execute(insert_into(connection, table).on_conflict_do_nothing(), rows).rowcount
+    key = next(iter(table.primary_key.columns))
+    wanted = insert_into(connection, table).on_conflict_do_nothing().returning(key)
+    return len(connection.execute(wanted, rows).all())  # psycopg does not count rows over several statements
 
 
 def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import RowMapping
@@ -107,7 +108,7 @@ def to_json(noun: object) -> str:
 def from_json(kind: type[Noun], text: str) -> Noun:
     """Return the noun kept as JSON text. Raises LedgerError when it is not one (written by another version)."""
     try:
-        noun: Noun = _adapter(kind).validate_json(text)
+        noun: Noun = _adapter(cast("Hashable", kind)).validate_json(text)
     except ValidationError as error:
         raise LedgerError(
             f"A {kind.__name__} in the ledger cannot be read: {error.error_count()} fields are wrong."

@@ -209,9 +209,9 @@ class Ledger:
                 )
                 kept = connection.execute(wanted, [rows.grade_row(by_id[key], at) for key in batch]).scalars().all()
                 # findings follow their grade: a second, slightly different judgement must not mix into the first
-                insert_new(
-                    connection, schema.finding, [row for key in sorted(kept) for row in rows.finding_rows(by_id[key])]
-                )
+                findings = [row for key in sorted(kept) for row in rows.finding_rows(by_id[key])]
+                if findings:
+                    connection.execute(schema.finding.insert(), findings)
                 new += len(kept)
         return new
 
