@@ -129,6 +129,17 @@ def _write(image: Image.Image, file_format: Format, quality: int, xmp: bytes | N
         options["quality"] = quality
         if xmp is not None:
             options["xmp"] = xmp
+    try:
+        return _saved(image, file_format, options)
+    except OSError:
+        if file_format != "jpeg":
+            raise
+    # Pillow gives an optimised JPEG a buffer of one byte per pixel; grain at 4:4:4 can need more. A baseline file of
+    # the same quality is streamed, so it always fits.
+    return _saved(image, file_format, {**options, "optimize": False, "progressive": False})
+
+
+def _saved(image: Image.Image, file_format: Format, options: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, file_format.upper(), **options)
     return buffer.getvalue()

@@ -106,3 +106,10 @@ def test_the_fingerprint_names_settings_and_versions() -> None:
     assert len({encoder_fingerprint(f) for f in ALL_FORMATS}) == 4
     assert "pillow-" in encoder_fingerprint("avif")
     assert "max_threads" in encoder_fingerprint("avif")
+
+
+def test_a_picture_of_pure_grain_can_be_encoded_too() -> None:
+    grain = np.random.default_rng(1).integers(0, 256, (800, 800, 3), dtype=np.uint8)
+    encoded = encode(grain, "jpeg", max_bytes=LARGE)
+    assert len(encoded.data) > 800 * 800, "more than the one byte per pixel that Pillow sets aside"
+    assert encode(grain, "jpeg", max_bytes=LARGE) == encoded

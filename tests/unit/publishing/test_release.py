@@ -1,0 +1,335 @@
+"""Releases: all or nothing for readers, whole after every crash, and the way back is always open."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from zimage_core.errors import PublishError, StorageError
+from zimage_core.publishing.manifest import Manifest, ManifestEntry, build_manifest
+from zimage_core.publishing.release import (
+    current_release,
+    list_releases,
+    previous_release,
+    publish_release,
+    read_manifest,
+    rollback,
+)
+from zimage_core.storage import LocalStore, Store
+
+PROMOTION = "618"
+
+
+class Crash(BaseException):
+    """The process is gone: nothing may catch this."""
+
+
+class CrashingStore:
+    """A store that dies at its n-th call: before it acts, or just after."""
+
+    def __init__(self, inner: Store, at: int, *, after: bool) -> None:
+        self.inner, self.left, self.after = inner, at, after
+
+    def _call(self, act: Callable[[], object]) -> object:
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise Crash
+        result = act()
+        if self.left == 0:
+            raise Crash
+        return result
+
+    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None) -> bool:
+        return bool(self._call(lambda: self.inner.put(key, data, content_type=content_type)))
+
+    def replace(self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None) -> None:
+        self._call(lambda: self.inner.replace(key, data, content_type=content_type))
+
+    def get(self, key: str) -> bytes:
+        data = self._call(lambda: self.inner.get(key))
+        assert isinstance(data, bytes)
+        return data
+
+    def exists(self, key: str) -> bool:
+        return bool(self._call(lambda: self.inner.exists(key)))
+
+    def list_keys(self, prefix: str = "") -> Iterator[str]:
+        keys = self._call(lambda: list(self.inner.list_keys(prefix)))
+        assert isinstance(keys, list)
+        return iter(keys)
+
+    def delete(self, key: str) -> None:
+        self._call(lambda: self.inner.delete(key))
+
+
+def stocked(store: Store, name: str, count: int = 3) -> Manifest:
+    """Put `count` files of a release called `name` and return its manifest."""
+    entries = []
+    for n in range(count):
+        data = f"{name} picture {n}".encode()
+        digest = hashlib.sha256(data).hexdigest()
+        key = f"img/SKU{n}/studio-shopify-8x8.{digest[:16]}.webp"
+        store.put(key, data, content_type="image/webp")
+        entries.append(
+            ManifestEntry(f"SKU{n}", "studio", "shopify", key, digest, len(data), 8, 8, "image/webp", name, "A")
+        )
+    return build_manifest(PROMOTION, entries)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path, durable=False)
+
+
+def live(store: Store) -> str | None:
+    release = current_release(store, PROMOTION)
+    return None if release is None else release.release_id
+
+
+def notes(store: Store) -> list[str]:
+    return list(store.list_keys(f"releases/{PROMOTION}/history/"))
+
+
+def test_a_release_is_live_and_its_pointer_says_no_more_than_needed(store: LocalStore) -> None:
+    manifest = stocked(store, "a")
+    release = publish_release(store, manifest)
+    assert release == current_release(store, PROMOTION)
+    assert (release.release_id, release.rendition_count) == (manifest.release_id, 3)
+    pointer = json.loads(store.get("current/618.json"))
+    assert pointer == {"release_id": manifest.release_id, "manifest_key": manifest.key}
+    assert read_manifest(store, manifest.key) == manifest
+
+
+def test_publishing_again_changes_nothing(store: LocalStore) -> None:
+    manifest = stocked(store, "a")
+    publish_release(store, manifest)
+    before = {key: store.get(key) for key in store.list_keys()}
+    publish_release(store, manifest)
+    assert {key: store.get(key) for key in store.list_keys()} == before
+
+
+def test_two_machines_that_publish_the_same_write_the_same_bytes(tmp_path: Path) -> None:
+    stores = [LocalStore(tmp_path / name, durable=False) for name in ("one", "other")]
+    for s in stores:
+        for name in ("a", "b"):
+            publish_release(s, stocked(s, name))
+    one, other = ({key: s.get(key) for key in s.list_keys()} for s in stores)
+    assert one == other
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed", "truncated"])
+def test_a_release_with_a_bad_file_is_refused_and_the_old_one_stands(store: LocalStore, damage: str) -> None:
+    old = publish_release(store, stocked(store, "a"))
+    manifest = stocked(store, "b")
+    victim = store.root / manifest.entries[1].key
+    if damage == "missing":
+        victim.unlink()
+    else:
+        victim.write_bytes(b"x" * manifest.entries[1].size_bytes if damage == "changed" else b"b pic")
+    with pytest.raises(PublishError, match=r"SKU1.*(not in the store|not those that the release lists)"):
+        publish_release(store, manifest)
+    assert live(store) == old.release_id
+    assert list_releases(store, PROMOTION) == (old,)
+
+
+def test_rolling_back_walks_down_the_line_and_what_was_abandoned_is_skipped(store: LocalStore) -> None:
+    a, b, c, d = (stocked(store, name) for name in "abcd")
+    for manifest in (a, b, c):
+        publish_release(store, manifest)
+    assert previous_release(store, PROMOTION) == rollback(store, PROMOTION)
+    assert live(store) == b.release_id
+    publish_release(store, d)  # stands on b; c was abandoned
+    assert rollback(store, PROMOTION).release_id == b.release_id
+    assert rollback(store, PROMOTION).release_id == a.release_id
+    with pytest.raises(PublishError, match="No release of 618 stood before"):
+        rollback(store, PROMOTION)
+    assert live(store) == a.release_id
+
+
+def test_publishing_an_old_release_again_is_a_step_forward(store: LocalStore) -> None:
+    a, b = stocked(store, "a"), stocked(store, "b")
+    for manifest in (a, b, a):
+        publish_release(store, manifest)
+    assert live(store) == a.release_id
+    assert rollback(store, PROMOTION).release_id == b.release_id
+    assert rollback(store, PROMOTION).release_id == a.release_id
+    assert previous_release(store, PROMOTION) is None
+
+
+def test_a_named_release_can_be_gone_back_or_forward_to_and_naming_it_twice_is_once(store: LocalStore) -> None:
+    a, b, c = (stocked(store, name) for name in "abc")
+    for manifest in (a, b, c):
+        publish_release(store, manifest)
+    assert rollback(store, PROMOTION, a.release_id).release_id == a.release_id
+    count = len(notes(store))
+    assert rollback(store, PROMOTION, a.release_id).release_id == a.release_id
+    assert len(notes(store)) == count
+    assert rollback(store, PROMOTION, c.release_id).release_id == c.release_id
+    assert rollback(store, PROMOTION).release_id == b.release_id
+
+
+def test_an_unknown_release_is_refused_with_the_known_ones(store: LocalStore) -> None:
+    with pytest.raises(PublishError, match="Nothing of 618 is live"):
+        rollback(store, PROMOTION)
+    a = publish_release(store, stocked(store, "a"))
+    with pytest.raises(PublishError, match=rf"feed was never a release of 618; known are: {a.release_id}"):
+        rollback(store, PROMOTION, "feed")
+
+
+def test_a_release_whose_files_were_cleaned_away_is_not_gone_back_to(store: LocalStore) -> None:
+    a, b = stocked(store, "a"), stocked(store, "b")
+    publish_release(store, a)
+    publish_release(store, b)
+    store.delete(a.entries[0].key)
+    with pytest.raises(PublishError, match="not in the store"):
+        rollback(store, PROMOTION)
+    assert live(store) == b.release_id
+
+
+def test_promotions_do_not_know_each_other(store: LocalStore) -> None:
+    manifest = stocked(store, "a")
+    publish_release(store, manifest)
+    other = build_manifest("618-vip", manifest.entries)
+    publish_release(store, other)
+    assert live(store) == manifest.release_id
+    assert [r.release_id for r in list_releases(store, PROMOTION)] == [manifest.release_id]
+    assert previous_release(store, "618-vip") is None
+    assert current_release(store, "never") is None
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the call acts", "after it acted"])
+def test_a_crash_at_any_step_of_publishing_leaves_old_or_new_and_a_rerun_finishes(tmp_path: Path, after: bool) -> None:
+    outcomes = set()
+    for step in range(1, 14):
+        store = LocalStore(tmp_path / f"{after}{step}", durable=False)
+        a, b = stocked(store, "a"), stocked(store, "b")
+        publish_release(store, a)
+        try:
+            publish_release(CrashingStore(store, step, after=after), b)
+        except Crash:
+            outcomes.add("old" if live(store) == a.release_id else "new")
+            assert live(store) in {a.release_id, b.release_id}
+            assert publish_release(store, b).release_id == b.release_id
+        assert live(store) == b.release_id
+        assert len(notes(store)) == 2, "a rerun adds no second note"
+        assert rollback(store, PROMOTION).release_id == a.release_id
+    assert "old" in outcomes
+    assert ("new" in outcomes) is after, "the pointer is the last thing written"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the call acts", "after it acted"])
+def test_a_crash_at_any_step_of_rolling_back_leaves_old_or_new_and_a_rerun_finishes(
+    tmp_path: Path, after: bool
+) -> None:
+    crashes = 0
+    for step in range(1, 20):
+        store = LocalStore(tmp_path / f"{after}{step}", durable=False)
+        a, b, c = (stocked(store, name) for name in "abc")
+        for manifest in (a, b, c):
+            publish_release(store, manifest)
+        try:
+            rollback(CrashingStore(store, step, after=after), PROMOTION, b.release_id)
+        except Crash:
+            crashes += 1
+            assert live(store) in {b.release_id, c.release_id}
+            rollback(store, PROMOTION, b.release_id)
+        assert live(store) == b.release_id
+        assert len(notes(store)) == 4
+        assert rollback(store, PROMOTION).release_id == a.release_id
+    assert crashes >= 10
+
+
+def test_a_switch_that_was_noted_but_never_made_confuses_nobody(store: LocalStore) -> None:
+    a, b, c = (stocked(store, name) for name in "abc")
+    publish_release(store, a)
+    with pytest.raises(Crash):
+        publish_release(CrashingStore(store, 9, after=False), b)  # 3 files, manifest, pointer, list, note, put, replace
+    assert len(notes(store)) == 2
+    assert live(store) == a.release_id
+    publish_release(store, c)
+    assert rollback(store, PROMOTION).release_id == a.release_id
+    publish_release(store, b)
+    assert rollback(store, PROMOTION).release_id == a.release_id
+
+
+def test_readers_see_all_of_the_old_release_or_all_of_the_new(store: LocalStore) -> None:
+    manifests = [stocked(store, name, count=8) for name in "ab"]
+    publish_release(store, manifests[0])
+    done = threading.Event()
+    torn: list[object] = []
+
+    def read() -> None:
+        while not done.is_set():
+            pointer = json.loads(store.get("current/618.json"))
+            manifest = read_manifest(store, pointer["manifest_key"])
+            names = {entry.alt_text for entry in manifest.entries}
+            pictures = {store.get(entry.key).split()[0] for entry in manifest.entries}
+            if len(names) != 1 or len(pictures) != 1 or manifest.release_id != pointer["release_id"]:
+                torn.append(pointer)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for turn in range(20):
+        publish_release(store, manifests[(turn + 1) % 2])
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert torn == []
+
+
+def test_of_two_publishers_at_once_each_wins_whole_or_is_told_to_try_again(store: LocalStore) -> None:
+    manifests = [stocked(store, f"p{n}") for n in range(6)]
+    outcomes: list[str] = []
+    start = threading.Barrier(len(manifests))
+
+    def publish(manifest: Manifest) -> None:
+        start.wait()
+        try:
+            outcomes.append(publish_release(store, manifest).release_id)
+        except PublishError as error:
+            outcomes.append("told" if "Another publisher" in error.sentence else error.sentence)
+
+    threads = [threading.Thread(target=publish, args=(m,)) for m in manifests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert live(store) in outcomes
+    assert set(outcomes) <= {"told", *(manifest.release_id for manifest in manifests)}
+    assert len(notes(store)) == sum(outcome != "told" for outcome in outcomes)
+
+
+def test_a_store_that_fails_is_a_storage_error_and_the_old_release_stands(store: LocalStore) -> None:
+    a, b = stocked(store, "a"), stocked(store, "b")
+    publish_release(store, a)
+
+    class Full(CrashingStore):
+        def put(self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None) -> bool:
+            raise StorageError(f"{key} could not be written: no space left on device.")
+
+    with pytest.raises(StorageError, match="no space left"):
+        publish_release(Full(store, 0, after=False), b)
+    assert live(store) == a.release_id
+
+
+@pytest.mark.parametrize("key", ["current/618.json", "releases/618/history/000001.json"])
+def test_a_pointer_or_note_that_somebody_edited_is_an_error_not_a_guess(store: LocalStore, key: str) -> None:
+    a, b = stocked(store, "a"), stocked(store, "b")
+    publish_release(store, a)
+    store.replace(key, b'{"release_id": 7}', content_type="application/json")
+    with pytest.raises(PublishError, match="is not"):
+        publish_release(store, b)
+
+
+def test_a_manifest_that_was_edited_is_not_believed(store: LocalStore) -> None:
+    a = stocked(store, "a")
+    publish_release(store, a)
+    store.replace(a.key, a.data.replace(b'"A"', b'"B"'), content_type="application/json")
+    with pytest.raises(PublishError, match="it was changed or moved"):
+        current_release(store, PROMOTION)
