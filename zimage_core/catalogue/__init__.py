@@ -1,0 +1,35 @@
+"""Extract's knowledge: one typed frame of products from CSV, Excel, Parquet or SQL, and a reason for each refused row.
+
+What it is:       readers for each kind of source, the column aliases, the rules for rows, the check of the photos.
+May import:       domain, errors, settings, clock, storage (it needs domain and errors only).
+May touch:        the catalogue it is handed, photos under the folder it is handed, files in its work folder, and the
+                  database a catalogue URL names (read only).
+Never:            changes a source, guesses what a value means, decodes a photo for its pixels, prints a password.
+
+`read_catalogue` gives a `Catalogue`: usable rows in `frame` and `products()`, the others in `refusals()`.
+`check_photos` goes over the products next; `write_refusals_csv` is what operations open in a spreadsheet.
+"""
+
+from zimage_core.catalogue.catalogue import Catalogue
+from zimage_core.catalogue.categories import CATEGORY_WORDS
+from zimage_core.catalogue.columns import ALIASES, FIELDS, REQUIRED_FIELDS
+from zimage_core.catalogue.photos import check_photos
+from zimage_core.catalogue.prices import PRICE_LIMIT, PriceFormat
+from zimage_core.catalogue.read import read_catalogue
+from zimage_core.catalogue.report import write_refusals_csv
+from zimage_core.catalogue.safe import path_safe, spreadsheet_safe
+
+__all__ = [
+    "ALIASES",
+    "CATEGORY_WORDS",
+    "FIELDS",
+    "PRICE_LIMIT",
+    "REQUIRED_FIELDS",
+    "Catalogue",
+    "PriceFormat",
+    "check_photos",
+    "path_safe",
+    "read_catalogue",
+    "spreadsheet_safe",
+    "write_refusals_csv",
+]
