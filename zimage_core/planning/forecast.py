@@ -19,7 +19,7 @@ class Conflict:
     code: str
     sentence: str
     count: int = 0
-    unit: str = "products"
+    unit: str = "product"
     examples: tuple[str, ...] = ()
 
 
@@ -45,16 +45,17 @@ class Forecast:
     def unsuited_sentences(self) -> tuple[str, ...]:
         """Return a sentence for each scene that is not made for a category of the catalogue."""
         return tuple(
-            f"{scene} is not made for {category}: {count} products"
+            f"{scene} is not made for {category}: {_counted(count, 'product')}"
             for (scene, category), count in sorted(self.unsuited.items())
         )
 
     def to_markdown(self) -> str:
         """Return the forecast as a page for the Prefect UI, the terminal or a pull request."""
+        shards = _counted(self.shards, "shard")
         lines = [
             f"# Plan: {_cell(self.promotion)}",
             "",
-            f"**{self.shots:,} shots** of {self.products:,} products in {self.shards:,} shards.",
+            f"**{_counted(self.shots, 'shot')}** of {_counted(self.products, 'product')} in {shards}.",
             "",
             f"Engine **{_cell(self.engine)}**, at one attempt per shot:",
             f"about **{_duration(self.seconds)}** on one engine, **${self.cost_usd:,.2f}**.",
@@ -85,7 +86,7 @@ def ensure_something(forecast: Forecast) -> None:
     why = [f"{n} refused as {code} ({forecast.refusal_examples[code]})" for code, n in forecast.refused.items()]
     why += forecast.unsuited_sentences()
     why += [_told(conflict) for conflict in forecast.conflicts]
-    raise PlanError(f"There is nothing to do: {forecast.products} products, 0 shots. " + "; ".join(why))
+    raise PlanError(f"There is nothing to do: {_counted(forecast.products, 'product')}, 0 shots. " + "; ".join(why))
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ class Tally:
         self.refused[refusal.code] += 1
         self.refusal_examples.setdefault(refusal.code, refusal.reason)
 
-    def note(self, code: str, sentence: str, example: str | None = None, unit: str = "products") -> None:
+    def note(self, code: str, sentence: str, example: str | None = None, unit: str = "product") -> None:
         """Count a conflict; one without an example is a fact of the request and is noted once."""
         old = self.conflicts.get((code, sentence), Conflict(code, sentence, unit=unit))
         examples = old.examples
@@ -167,7 +168,11 @@ def _told(conflict: Conflict) -> str:
     if not conflict.count:
         return conflict.sentence
     more = ", ..." if conflict.count > len(conflict.examples) else ""
-    return f"{conflict.sentence}: {conflict.count} {conflict.unit} ({', '.join(conflict.examples)}{more})"
+    return f"{conflict.sentence}: {_counted(conflict.count, conflict.unit)} ({', '.join(conflict.examples)}{more})"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _table(head: tuple[str, str], counts: Mapping[str, int]) -> list[str]:

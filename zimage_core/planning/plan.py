@@ -216,7 +216,7 @@ class Plan(Iterator[Promise | Refusal]):
                     f"{name} is made {target.width_px}x{target.height_px} px and enlarged for {channel.slug}, which"
                     f" asks for a short side of at least {channel.min_short_side_px} px",
                     sku,
-                    unit="shots",
+                    unit="shot",
                 )
 
 

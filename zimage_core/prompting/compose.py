@@ -45,7 +45,7 @@ def blocked_in_product(product: Product, blocklist: Blocklist) -> Refusal | None
             return Refusal(
                 stage="plan",
                 code="blocked_word",
-                reason=f"The {field} of {product.sku} contains the blocked word “{found.word}”: {found.reason}",
+                reason=f"The {field} of {product.sku} contains the blocked word “{found.word}”: {found.reason}.",
                 sku=product.sku,
                 record_no=product.record_no,
                 field=field,

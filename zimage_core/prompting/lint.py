@@ -257,7 +257,7 @@ def _lint_promotion(source: Source, promotion: PromotionFile, files: PromptFiles
 def _lint_blocked(file: str, key: str, text: str, files: PromptFiles) -> Iterator[Problem]:
     hit = files.blocklist.find(text)
     if hit is not None:
-        yield Problem(file, key, f"“{hit.word}” is blocked by {BLOCKLIST_FILE}: {hit.reason}")
+        yield Problem(file, key, f"“{hit.word}” is blocked by {BLOCKLIST_FILE}: {hit.reason}.")
 
 
 def _lint_colors(file: str, key: str, colors: tuple[str, ...]) -> Iterator[Problem]:
