@@ -35,6 +35,8 @@ _MIN_DIRECTION_EDGES = 60
 _MIN_DIRECTION_SHARE = 0.02
 _MIN_HEIGHT_SHARE = 0.4
 _RUN_SLACK = 1.1
+_MIN_INNER_EDGES = 1000
+_INNER_MARGIN = 0.02  # reflections and shading make a sharp product's inner edges a little softer than its outline
 _WORST_MARGIN = 0.06  # sharp photos keep their worst direction within this of the mean; motion blur does not
 _STEPS = ((0, 1), (1, 1), (1, 0), (1, -1))  # (rows, columns) along the gradient: 0, 45, 90, 135 degrees
 
@@ -43,28 +45,36 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edges:
-    """Edge pixels: how wide each is (px), how steep (levels per px), its direction (index of 45 degrees)."""
+    """Edge pixels: how wide each is (px), how steep (levels per px), its direction (index of 45 degrees).
+
+    `inner` tells the product's own edges from its outline, which a clean cut-out draws crisp even over a blurred photo.
+    """
 
     widths: Floats
     slopes: Floats
     directions: NDArray[np.int64]
+    inner: Bools
+
+    def only(self, kept: Bools) -> Edges:
+        """Return the edges of a mask over them."""
+        return Edges(self.widths[kept], self.slopes[kept], self.directions[kept], self.inner[kept])
 
 
 def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     """Return the sharpness of the product's edges in 1/px, and the softest tile's box where it is too low."""
     rule = rubric.checks.sharpness
-    grey, region = evidence.grey, _region(evidence)
+    grey, region, inner = evidence.grey, _region(evidence), _inner(evidence)
     if not region.any():
         return (not_applicable(NAME, "No part of the product is free of text plates."),)
     noise = noise_levels(grey)
     tiles = edge_rich_tiles(grey, region, rule.tiles)
-    found = [_edges_in(grey, region, tile, noise) for tile in tiles]
+    found = [_edges_in(grey, region, inner, tile, noise) for tile in tiles]
     edges = _joined(found)
     if edges is None or edges.widths.size < rule.min_edges:
         count = 0 if edges is None else int(edges.widths.size)
         sentence = f"The product shows no edge to judge sharpness by ({count} edge pixels, {rule.min_edges} needed)."
         return (measured(rubric, NAME, 0.0, "1/px", sentence),)
-    value = edge_sharpness(edges)
+    value = product_sharpness(edges)
     limit_px = 1.0 / rubric.limit(NAME)
     width = f"{1.0 / value:.1f} px wide (sharp: up to {limit_px:.1f} px)"
     if value >= rubric.limit(NAME):
@@ -83,6 +93,22 @@ def _region(evidence: Evidence) -> Bools:
     for text in evidence.given.placed_texts:
         region[window(text.plate, evidence.width_px, evidence.height_px, grow_px=_REACH_PX)] = False
     return region
+
+
+def _inner(evidence: Evidence) -> Bools:
+    """Return the product without its outline; everything where nobody knows the product."""
+    if evidence.product is None:
+        return np.ones(evidence.grey.shape, dtype=bool)
+    reach = np.ones((2 * _PAD_PX + 1,) * 2, np.uint8)
+    return np.asarray(cv2.erode(evidence.product.astype(np.uint8), reach, borderValue=1) > 0)
+
+
+def product_sharpness(edges: Edges) -> float:
+    """Return the sharpness of all edges, held down by that of the inner ones where there are enough to speak."""
+    value = edge_sharpness(edges)
+    if int(edges.inner.sum()) >= _MIN_INNER_EDGES:
+        value = min(value, edge_sharpness(edges.only(edges.inner)) + _INNER_MARGIN)
+    return value
 
 
 def edge_sharpness(edges: Edges) -> float:
@@ -132,7 +158,7 @@ def edge_rich_tiles(grey: Plane, region: Bools, count: int) -> list[Box]:
     return [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])[:count]]
 
 
-def _edges_in(grey: Plane, region: Bools, tile: Box, noise: float) -> Edges:
+def _edges_in(grey: Plane, region: Bools, inner: Bools, tile: Box, noise: float) -> Edges:
     rows, columns = window(tile, grey.shape[1], grey.shape[0], grow_px=_PAD_PX)
     smooth = cv2.GaussianBlur(grey[rows, columns].astype(np.float32), (0, 0), _SMOOTHING_PX)
     across = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
@@ -151,7 +177,8 @@ def _edges_in(grey: Plane, region: Bools, tile: Box, noise: float) -> Edges:
     # an edge cannot climb higher within the window than its own slope allows: more belongs to a steeper one nearby
     run = (_REACH_PX - 1) * (np.abs(across[y, x]) + np.abs(down[y, x]))
     kept = peak & (height > _MIN_RANGE_LEVELS) & (height <= _RUN_SLACK * run)
-    return Edges(height[kept] / steep[kept], steep[kept], direction[kept])
+    within = inner[rows, columns][y[kept], x[kept]]
+    return Edges(height[kept] / steep[kept], steep[kept], direction[kept], within)
 
 
 def _joined(found: list[Edges]) -> Edges | None:
@@ -161,6 +188,7 @@ def _joined(found: list[Edges]) -> Edges | None:
         np.concatenate([edges.widths for edges in found]),
         np.concatenate([edges.slopes for edges in found]),
         np.concatenate([edges.directions for edges in found]),
+        np.concatenate([edges.inner for edges in found]),
     )
 
 

@@ -18,6 +18,8 @@ NAME = "text_truth"
 _SLOP_RATIO = 0.10  # of the line's height; up to here a larger box costs the reader next to nothing
 _TWO_LINES_BELOW = 0.55
 _NARROW_EM = 0.5
+_BAR_SHARE = 0.9
+_MAX_BAR_RATIO = 0.25
 _DISAGREEMENT = 0.5  # one reader says right, the other wrong: between the veto and the cap, a person decides
 
 
@@ -41,6 +43,10 @@ def _check(evidence: Evidence, rubric: Rubric, text: PlacedText) -> Finding:
         sentence = f"The {role} '{text.text}' lies outside the picture."
         return measured(rubric, NAME, 0.0, "certainty", sentence, box=text.box, may_veto=text.role in rule.veto_roles)
     reading = evidence.reader.verify(lines, text.text, sure=rule.sure_certainty)
+    if text.role == "original_price" and reading.certainty < rule.sure_certainty:
+        unstruck = tuple(without_strike(line) for line in lines)
+        again = evidence.reader.verify(unstruck, text.text, sure=rule.sure_certainty)
+        reading = max(reading, again, key=lambda look: look.certainty)
     value, score = reading.certainty, rule.curve.score(reading.certainty)
     sentence = f"The {role} reads '{text.text}'."
     if score < rubric.cap_below:
@@ -86,6 +92,30 @@ def lines_of(finished: Rgb, text: PlacedText) -> tuple[Rgb, ...]:
     height_px, width_px = finished.shape[:2]
     crops = [finished[window(part, width_px, height_px, grow_px=round(_SLOP_RATIO * part.height_px))] for part in parts]
     return tuple(crop for crop in crops if crop.size)
+
+
+def without_strike(line_rgb: Rgb) -> Rgb:
+    """Return a line of text with a horizontal bar through its middle half painted over from the rows around it.
+
+    An old price is struck through, which turns digits into others for a reader; the rows of the bar are those with ink
+    nearly all the way across.
+    """
+    grey = cv2.cvtColor(line_rgb, cv2.COLOR_RGB2GRAY)
+    _, bright = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    ink = bright if float(bright.mean()) < 0.5 else 1 - bright
+    height = grey.shape[0]
+    columns = np.flatnonzero(ink.any(axis=0))
+    if columns.size == 0 or height < 8:
+        return line_rgb
+    across = ink[:, columns[0] : columns[-1] + 1].mean(axis=1)
+    rows = [row for row in range(height // 4, height - height // 4) if across[row] >= _BAR_SHARE]
+    if not rows or rows[-1] - rows[0] + 1 > _MAX_BAR_RATIO * height:
+        return line_rgb
+    top, bottom = rows[0] - 2, rows[-1] + 2  # antialiased rims included
+    weight = np.linspace(0.0, 1.0, bottom - top + 1)[:, None, None]
+    painted = line_rgb.copy()
+    painted[top : bottom + 1] = np.rint(line_rgb[top] * (1.0 - weight) + line_rgb[bottom] * weight).astype(np.uint8)
+    return painted
 
 
 def _halves(finished: Rgb, box: Box) -> tuple[Box, ...]:
