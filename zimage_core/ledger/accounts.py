@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from zimage_core.domain import Attempt, Decision, Grade, Promise, Rendition, ShotOutcome, Verdict
 from zimage_core.ledger import queries, schema
@@ -62,7 +62,7 @@ def outcomes(connection: Connection, run_id: str, promises: Sequence[Promise]) -
     found = queries.grades(connection, schema.grade.c.grade_id, sorted(grade_ids))
     grades = {grade.attempt_id: grade for grade in found}
     renditions: dict[str, list[Rendition]] = {}
-    for rendition in queries.renditions(connection, run_id, shot_ids):
+    for rendition in queries.run_renditions(connection, run_id, shot_ids):
         renditions.setdefault(rendition.attempt_id, []).append(rendition)
     return [_outcome(promise, known, grades, renditions) for promise in promises]
 
@@ -87,33 +87,59 @@ def _outcome(
     )
 
 
-def count_shard(connection: Connection, run_id: str, shot_ids: Sequence[str]) -> tuple[Counter[str], Counter[str]]:
-    """Return how many of these shots stand in which state, and which letters their latest verdicts rest on."""
+@dataclass(frozen=True, slots=True)
+class ShardCount:
+    """How many shots of a shard stand in which state, and which letters their latest verdicts rest on."""
+
+    states: Counter[str]
+    letters: Counter[str]
+
+
+def shard_versions(connection: Connection, run_id: str) -> dict[str, tuple[int, ...]]:
+    """Return for each shard how many rows decide where its shots stand.
+
+    Rows are only ever added, so an equal count means that nothing has happened since: far cheaper than a new walk.
+    """
+    promise, attempt, failed = schema.promise, schema.attempt, schema.engine_failure
+    verdict, decision = schema.verdict, schema.decision
+    mine = promise.c.run_id == run_id
+    per_shard = select(promise.c.shard_id, func.count()).where(mine).group_by(promise.c.shard_id)
+    questions = (
+        per_shard,
+        per_shard.join(attempt, attempt.c.shot_id == promise.c.shot_id),
+        per_shard.join(failed, failed.c.shot_id == promise.c.shot_id),
+        per_shard.join(verdict, (verdict.c.run_id == run_id) & (verdict.c.shot_id == promise.c.shot_id)),
+        per_shard.join(attempt, attempt.c.shot_id == promise.c.shot_id).join(
+            decision, decision.c.attempt_id == attempt.c.attempt_id
+        ),
+    )
+    answers = [{row[0]: row[1] for row in connection.execute(question)} for question in questions]
+    return {shard_id: tuple(answer.get(shard_id, 0) for answer in answers) for shard_id in answers[0]}
+
+
+def count_shard(connection: Connection, run_id: str, shard_id: str) -> ShardCount:
+    """Walk every shot of a shard and count."""
+    shot_ids = queries.promised_shots(connection, run_id, shard_id)
     known = evidence(connection, run_id, shot_ids)
     letters = queries.letters(connection, {v.grade_id for v in known.recorded.values() if v.grade_id is not None})
-    states: Counter[str] = Counter()
-    graded: Counter[str] = Counter()
+    count = ShardCount(Counter(), Counter())
     for shot_id in shot_ids:
         standing = known.standing(shot_id)
-        states[standing.state] += 1
+        count.states[standing.state] += 1
         verdict = known.recorded.get(standing.attempt.attempt_id) if standing.attempt else None
         if verdict is not None and verdict.grade_id in letters:
-            graded[letters[verdict.grade_id]] += 1
-    return states, graded
+            count.letters[letters[verdict.grade_id]] += 1
+    return count
 
 
-def tally(connection: Connection, run_id: str, states: Counter[str], graded: Counter[str]) -> Tally:
-    """Return the counted states with what the run spent."""
-    spent = [
-        connection.execute(
-            select(
-                func.count(),
-                func.coalesce(func.sum(table.c.seconds), 0.0),
-                func.coalesce(func.sum(table.c.cost_usd), 0.0),
-            ).where(table.c.run_id == run_id)
-        ).one()
-        for table in (schema.attempt, schema.engine_failure)
-    ]
+def tally(connection: Connection, run_id: str, counts: Iterable[ShardCount]) -> Tally:
+    """Add up the shards of a run and what the run spent."""
+    states: Counter[str] = Counter()
+    letters: Counter[str] = Counter()
+    for count in counts:
+        states.update(count.states)
+        letters.update(count.letters)
+    made, failed = (_spent(connection, table, run_id) for table in (schema.attempt, schema.engine_failure))
     refused = connection.execute(select(func.count()).where(schema.refusal.c.run_id == run_id)).scalar_one()
     return Tally(
         promised=states.total(),
@@ -122,9 +148,16 @@ def tally(connection: Connection, run_id: str, states: Counter[str], graded: Cou
         given_up=states["given_up"],
         failed=states["failed"],
         pending=states["promised"],
-        attempts=spent[0][0],
+        attempts=made[0],
         refused=refused,
-        grades=tuple(sorted(graded.items())),
-        engine_seconds=float(sum(row[1] for row in spent)),
-        cost_usd=float(sum(row[2] for row in spent)),
+        letters=dict(sorted(letters.items())),
+        engine_seconds=made[1] + failed[1],
+        cost_usd=made[2] + failed[2],
     )
+
+
+def _spent(connection: Connection, table: Table, run_id: str) -> tuple[int, float, float]:
+    """Return how many rows of a table this run wrote, their engine seconds, and their cost in USD."""
+    sums = (func.coalesce(func.sum(column), 0.0) for column in (table.c.seconds, table.c.cost_usd))
+    count, seconds, cost_usd = connection.execute(select(func.count(), *sums).where(table.c.run_id == run_id)).one()
+    return count, float(seconds), float(cost_usd)

@@ -67,7 +67,7 @@ CREATE TABLE rendition (seq {SEQ}, run_id TEXT NOT NULL, rendition_id TEXT NOT N
 CREATE INDEX rendition_id ON rendition (rendition_id);
 CREATE INDEX rendition_shot ON rendition (run_id, shot_id);
 CREATE TABLE release (release_id TEXT NOT NULL PRIMARY KEY, promotion TEXT NOT NULL, payload TEXT NOT NULL);
-CREATE TABLE release_event (seq {SEQ}, run_id TEXT NOT NULL, release_id TEXT NOT NULL, promotion TEXT NOT NULL,
+CREATE TABLE release_event (seq {SEQ}, run_id TEXT, release_id TEXT NOT NULL, promotion TEXT NOT NULL,
     kind TEXT NOT NULL, at TEXT NOT NULL);
 CREATE INDEX release_event_promotion ON release_event (promotion, seq);
 CREATE TABLE lease (shard_id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL, epoch BIGINT NOT NULL,

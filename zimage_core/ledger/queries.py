@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -29,7 +29,15 @@ from zimage_core.domain import (
     Shot,
 )
 from zimage_core.ledger import schema
-from zimage_core.ledger.rows import RecordedVerdict, ReleaseEvent, RunEvent, from_json, read_grade, read_verdict
+from zimage_core.ledger.rows import (
+    RecordedVerdict,
+    ReleaseEvent,
+    RunEvent,
+    RunOpening,
+    from_json,
+    read_grade,
+    read_verdict,
+)
 
 Thing = TypeVar("Thing")
 IDS_AT_ONCE = 500
@@ -68,6 +76,14 @@ def events(connection: Connection, run_id: str) -> list[RunEvent]:
     ]
 
 
+def last_opening(connection: Connection) -> RunOpening | None:
+    """Return which run was opened or resumed last."""
+    table = schema.run_event
+    query = select(table.c.run_id, table.c.at).where(table.c.kind.in_(("opened", "resumed")))
+    row = connection.execute(query.order_by(table.c.seq.desc()).limit(1)).one_or_none()
+    return None if row is None else RunOpening(row.run_id, datetime.fromisoformat(row.at))
+
+
 def refusals(connection: Connection, run_id: str) -> list[Refusal]:
     """Return the refusals of a run in the order they were recorded."""
     table = schema.refusal
@@ -98,36 +114,40 @@ def promised_shots(connection: Connection, run_id: str, shard_id: str) -> list[s
 
 
 def promises(
-    connection: Connection, run_id: str, shard_id: str, shot_ids: Sequence[str] | None = None
+    connection: Connection, run_id: str, shard_id: str | None, shot_ids: Iterable[str] | None = None
 ) -> list[Promise]:
-    """Return the promises of a shard by ordinal, all of them or those of `shot_ids`."""
+    """Return the promises of a run by ordinal: those of one shard (None = any), all of them or those of `shot_ids`."""
     table, product, shot = schema.promise, schema.product, schema.shot
     query = (
         select(table, product.c.payload.label("product_payload"), shot.c.payload.label("shot_payload"))
         .join(product, product.c.product_key == table.c.product_key)
         .join(shot, shot.c.shot_id == table.c.shot_id)
-        .where(table.c.run_id == run_id, table.c.shard_id == shard_id)
-        .order_by(table.c.ordinal, table.c.shot_id)
+        .where(table.c.run_id == run_id)
     )
+    if shard_id is not None:
+        query = query.where(table.c.shard_id == shard_id)
+    if shot_ids is None:
+        rows: Iterable[RowMapping] = connection.execute(query).mappings()
+    else:
+        rows = _rows_of(connection, query, table.c.shot_id, shot_ids)
     products: dict[str, Product] = {}
-    found = []
-    wanted = None if shot_ids is None else set(shot_ids)
-    for row in connection.execute(query):
-        if wanted is not None and row.shot_id not in wanted:
-            continue
-        if row.product_key not in products:
-            products[row.product_key] = from_json(Product, row.product_payload)
-        found.append(
-            Promise(
-                run_id=row.run_id,
-                shot=from_json(Shot, row.shot_payload),
-                product=dataclasses.replace(products[row.product_key], record_no=row.record_no),
-                channels=tuple(json.loads(row.channels)),
-                shard_id=row.shard_id,
-                ordinal=row.ordinal,
-            )
-        )
-    return found
+    found = [_promise(row, products) for row in rows]
+    return sorted(found, key=lambda promise: (promise.ordinal, promise.shot.shot_id))
+
+
+def _promise(row: RowMapping, products: dict[str, Product]) -> Promise:
+    """Read one promise; `products` keeps what was read, because a product has several shots."""
+    key = row["product_key"]
+    if key not in products:
+        products[key] = from_json(Product, row["product_payload"])
+    return Promise(
+        run_id=row["run_id"],
+        shot=from_json(Shot, row["shot_payload"]),
+        product=dataclasses.replace(products[key], record_no=row["record_no"]),
+        channels=tuple(json.loads(row["channels"])),
+        shard_id=row["shard_id"],
+        ordinal=row["ordinal"],
+    )
 
 
 # ---------------------------------------------------------------- attempts, grades, verdicts, decisions
@@ -141,6 +161,14 @@ def attempts(connection: Connection, shot_ids: Iterable[str]) -> dict[str, list[
     for row in _rows_of(connection, query, table.c.shot_id, shot_ids):
         found[row["shot_id"]].append(from_json(Attempt, row["payload"]))
     return dict(found)
+
+
+def attempts_by_id(connection: Connection, attempt_ids: Iterable[str]) -> dict[str, Attempt]:
+    """Return those of the attempts that are there."""
+    table = schema.attempt
+    query = select(table.c.attempt_id, table.c.payload)
+    rows = _rows_of(connection, query, table.c.attempt_id, attempt_ids)
+    return {row["attempt_id"]: from_json(Attempt, row["payload"]) for row in rows}
 
 
 def failures(connection: Connection, shot_ids: Iterable[str]) -> dict[str, list[Attempt]]:
@@ -213,7 +241,7 @@ def decisions(connection: Connection, attempt_ids: Iterable[str]) -> dict[str, l
 # ---------------------------------------------------------------- publishing
 
 
-def renditions(connection: Connection, run_id: str, shot_ids: Iterable[str] | None = None) -> list[Rendition]:
+def run_renditions(connection: Connection, run_id: str, shot_ids: Iterable[str] | None = None) -> list[Rendition]:
     """Return the renditions of a run in the order they were recorded, all or those of some shots."""
     table = schema.rendition
     query = select(table.c.payload).where(table.c.run_id == run_id).order_by(table.c.seq)
@@ -223,7 +251,7 @@ def renditions(connection: Connection, run_id: str, shot_ids: Iterable[str] | No
     return [from_json(Rendition, row["payload"]) for row in rows]
 
 
-def renditions_by_id(connection: Connection, rendition_ids: Iterable[str]) -> dict[str, Rendition]:
+def renditions(connection: Connection, rendition_ids: Iterable[str]) -> dict[str, Rendition]:
     """Return the renditions that any run has recorded under these ids."""
     table = schema.rendition
     query = select(table.c.rendition_id, table.c.payload)

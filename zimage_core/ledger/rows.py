@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal, TypeVar, cast
@@ -18,7 +18,9 @@ from zimage_core.domain import (
     Finding,
     Grade,
     Promise,
+    Refusal,
     Release,
+    Rendition,
     Run,
     Verdict,
     content_id,
@@ -34,7 +36,7 @@ ReleaseKind = Literal["published", "rolled_back"]
 class Tally:
     """How a run stands, counted from the same walk that `standings` makes. `pending` = promised and not yet at an end.
 
-    `grades` counts the letters that the shots' latest verdicts rest on; seconds and cost are those of attempts this run
+    `letters` counts the grades that the shots' latest verdicts rest on; seconds and cost are those of attempts this run
     made (failed tries included), not of those it found made.
     """
 
@@ -46,7 +48,7 @@ class Tally:
     pending: int = 0
     attempts: int = 0
     refused: int = 0
-    grades: tuple[tuple[str, int], ...] = ()
+    letters: Mapping[str, int] = field(default_factory=dict)
     engine_seconds: float = 0.0
     cost_usd: float = 0.0
 
@@ -60,6 +62,14 @@ class RunRow:
     detail: str
     opened_at: datetime
     counts: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class RunOpening:
+    """Which run was opened or resumed, and when."""
+
+    run_id: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +94,11 @@ class RecordedVerdict:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseEvent:
-    """A release going live, by being published or by rolling back to it."""
+    """A release going live: published by a run, or rolled back to by a person (no run)."""
 
     release: Release
     kind: ReleaseKind
-    run_id: str
+    run_id: str | None
     at: datetime
 
 
@@ -122,6 +132,18 @@ def time_text(at: datetime) -> str:
 
 
 # ---------------------------------------------------------------- rows to insert
+
+
+def refusal_row(run_id: str, refusal: Refusal) -> dict[str, Any]:
+    """A refusal of a run."""
+    return {
+        "run_id": run_id,
+        "refusal_id": refusal.refusal_id,
+        "stage": refusal.stage,
+        "code": refusal.code,
+        "sku": refusal.sku,
+        "payload": to_json(refusal),
+    }
 
 
 def promise_row(promise: Promise) -> dict[str, Any]:
@@ -228,6 +250,18 @@ def decision_row(decision: Decision) -> dict[str, Any]:
         "who": decision.who,
         "payload": to_json(decision),
         "decided_at": time_text(decision.decided_at),
+    }
+
+
+def rendition_row(run_id: str, rendition: Rendition) -> dict[str, Any]:
+    """A file that a run publishes."""
+    return {
+        "run_id": run_id,
+        "rendition_id": rendition.rendition_id,
+        "shot_id": rendition.shot_id,
+        "attempt_id": rendition.attempt_id,
+        "channel": rendition.channel,
+        "payload": to_json(rendition),
     }
 
 

@@ -94,8 +94,10 @@ rendition = Table(
 
 release = Table("release", metadata, Column("release_id", Text, primary_key=True), _text("promotion"), _text("payload"))
 
-release_event = Table("release_event", metadata, _seq(), _text("run_id"), _text("release_id"), _text("promotion"),
-                      _text("kind"), _text("at"))  # fmt: skip
+release_event = Table(
+    "release_event", metadata, _seq(), _text("run_id", nullable=True), _text("release_id"), _text("promotion"),
+    _text("kind"), _text("at"),
+)  # fmt: skip
 
 lease = Table(
     "lease", metadata, Column("shard_id", Text, primary_key=True), _text("owner"),

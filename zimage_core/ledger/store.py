@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy import Connection, Table
 
 from zimage_core import clock as the_clock
 from zimage_core.domain import (
@@ -23,18 +22,14 @@ from zimage_core.domain import (
     ShotOutcome,
     Verdict,
 )
-from zimage_core.errors import LedgerError
-from zimage_core.ledger import accounts, leases, queries, rows, schema
-from zimage_core.ledger.database import Database, insert_into, insert_new
+from zimage_core.ledger import accounts, leases, queries, rows, schema, writes
+from zimage_core.ledger.database import Database, insert_new
 from zimage_core.ledger.leases import Lease
-from zimage_core.ledger.rows import RecordedVerdict, ReleaseEvent, ReleaseKind, RunEvent, RunRow, Tally
+from zimage_core.ledger.rows import RecordedVerdict, ReleaseEvent, ReleaseKind, RunEvent, RunOpening, RunRow, Tally
 from zimage_core.standing import Standing
 
 ROWS_PER_COMMIT = 500
 """Rows written in one transaction: a hundred times cheaper than one by one, and other writers wait milliseconds."""
-
-RELEASE_LOCK = 0x72656C
-"""PostgreSQL advisory lock under which a release event is compared with the one before it."""
 
 
 class Ledger:
@@ -47,6 +42,7 @@ class Ledger:
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
+        self._counts: dict[tuple[str, str], tuple[tuple[int, ...], accounts.ShardCount]] = {}
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], datetime] = the_clock.now, busy_timeout_s: float = 30.0) -> Ledger:
@@ -70,30 +66,28 @@ class Ledger:
 
     def open_run(self, run: Run) -> bool:
         """Record that a run begins: True when it is new, False when the same run goes on (noted as `resumed`)."""
-        at = rows.time_text(self._clock())
-        row = {"run_id": run.run_id, "promotion": run.promotion, "payload": rows.to_json(run), "opened_at": at}
         with self._database.writing() as connection:
-            new = insert_new(connection, schema.run, [row]) == 1
-            _add_event(connection, run.run_id, "opened" if new else "resumed", "running", "", at)
-        return new
+            return writes.open_run(connection, run, self._clock())
 
     def close_run(self, run_id: str, *, state: str, detail: str) -> None:
         """Record how a run ended. Raises LedgerError for a run that was never opened."""
         with self._database.writing() as connection:
-            known = select(func.count()).where(schema.run.c.run_id == run_id)
-            if not connection.execute(known).scalar_one():
-                raise LedgerError(f"Run {run_id} was never opened, so it cannot be closed.")
-            _add_event(connection, run_id, "closed", state, detail, rows.time_text(self._clock()))
+            writes.close_run(connection, run_id, state, detail, self._clock())
 
     def record_event(self, run_id: str, kind: str, detail: str) -> None:
         """Note something about a run as a whole; its state stays as it is."""
         with self._database.writing() as connection:
-            _add_event(connection, run_id, kind, None, detail, rows.time_text(self._clock()))
+            writes.add_event(connection, run_id, kind, None, detail, self._clock())
 
     def events(self, run_id: str) -> list[RunEvent]:
         """Return what happened to a run, oldest first."""
         with self._database.reading() as connection:
             return queries.events(connection, run_id)
+
+    def last_opening(self) -> RunOpening | None:
+        """Return which run was opened or resumed last, and when; None in an empty ledger. Cheap: it counts nothing."""
+        with self._database.reading() as connection:
+            return queries.last_opening(connection)
 
     def runs(self, limit: int = 20) -> list[RunRow]:
         """Return the latest runs, newest first, each with its state and counts."""
@@ -107,18 +101,7 @@ class Ledger:
 
     def record_refusals(self, run_id: str, refusals: Iterable[Refusal]) -> int:
         """Keep refused rows and shots with their reasons; return how many were new."""
-        found = [
-            {
-                "run_id": run_id,
-                "refusal_id": refusal.refusal_id,
-                "stage": refusal.stage,
-                "code": refusal.code,
-                "sku": refusal.sku,
-                "payload": rows.to_json(refusal),
-            }
-            for refusal in refusals
-        ]
-        return self._insert(schema.refusal, found)
+        return self._insert(schema.refusal, [rows.refusal_row(run_id, refusal) for refusal in refusals])
 
     def refusals(self, run_id: str) -> list[Refusal]:
         """Return the refusals of a run in the order they were recorded."""
@@ -131,19 +114,8 @@ class Ledger:
         """Promise shots, with the product as it is in the catalogue now; return how many promises were new."""
         new = 0
         for batch in queries.chunks(promises, ROWS_PER_COMMIT):
-            products = {p.product.product_key: p.product for p in batch}
-            shots = {p.shot.shot_id: p.shot for p in batch}
             with self._database.writing() as connection:
-                insert_new(connection, schema.product, [
-                    {"product_key": key, "sku": product.sku, "payload": rows.to_json(product)}
-                    for key, product in sorted(products.items())
-                ])  # fmt: skip
-                insert_new(connection, schema.shot, [
-                    {"shot_id": key, "sku": shot.sku, "scene": shot.scene.name, "payload": rows.to_json(shot)}
-                    for key, shot in sorted(shots.items())
-                ])  # fmt: skip
-                found = sorted((rows.promise_row(p) for p in batch), key=lambda row: (row["run_id"], row["shot_id"]))
-                new += insert_new(connection, schema.promise, found)
+                new += writes.promise(connection, batch)
         return new
 
     def promised_shards(self, run_id: str) -> tuple[str, ...]:
@@ -189,6 +161,11 @@ class Ledger:
         with self._database.reading() as connection:
             return {shot_id: [] for shot_id in wanted} | queries.attempts(connection, wanted)
 
+    def attempts_by_id(self, attempt_ids: Iterable[str]) -> dict[str, Attempt]:
+        """Return those of the attempts that are there, by attempt_id."""
+        with self._database.reading() as connection:
+            return queries.attempts_by_id(connection, attempt_ids)
+
     def failures(self, shot_ids: Iterable[str]) -> dict[str, list[Attempt]]:
         """Return each shot's retryable failed tries, oldest first; every shot asked for is in the answer."""
         wanted = list(shot_ids)
@@ -201,18 +178,9 @@ class Ledger:
         """Keep grades with their findings; return how many were new."""
         new = 0
         by_id = {grade.grade_id: grade for grade in grades}
-        at = self._clock()
         for batch in queries.chunks(sorted(by_id), ROWS_PER_COMMIT):
             with self._writing(lease) as connection:
-                wanted = (
-                    insert_into(connection, schema.grade).on_conflict_do_nothing().returning(schema.grade.c.grade_id)
-                )
-                kept = connection.execute(wanted, [rows.grade_row(by_id[key], at) for key in batch]).scalars().all()
-                # findings follow their grade: a second, slightly different judgement must not mix into the first
-                findings = [row for key in sorted(kept) for row in rows.finding_rows(by_id[key])]
-                if findings:
-                    connection.execute(schema.finding.insert(), findings)
-                new += len(kept)
+                new += writes.grades(connection, {key: by_id[key] for key in batch}, self._clock())
         return new
 
     def grades(self, attempt_ids: Iterable[str]) -> dict[str, list[Grade]]:
@@ -265,46 +233,27 @@ class Ledger:
     # ------------------------------------------------------------ publishing
 
     def record_renditions(self, run_id: str, renditions: Iterable[Rendition]) -> int:
-        """Keep which files this run wrote; return how many were new to it."""
-        found = [
-            {
-                "run_id": run_id,
-                "rendition_id": rendition.rendition_id,
-                "shot_id": rendition.shot_id,
-                "attempt_id": rendition.attempt_id,
-                "channel": rendition.channel,
-                "payload": rows.to_json(rendition),
-            }
-            for rendition in sorted(renditions, key=lambda rendition: rendition.rendition_id)
-        ]
-        return self._insert(schema.rendition, found)
+        """Keep which files a run publishes, made by it or found made; return how many were new to the run."""
+        given = sorted(renditions, key=lambda rendition: rendition.rendition_id)
+        return self._insert(schema.rendition, [rows.rendition_row(run_id, rendition) for rendition in given])
 
-    def renditions(self, run_id: str, shot_ids: Iterable[str] | None = None) -> list[Rendition]:
-        """Return the renditions of a run, all or those of some shots."""
+    def renditions(self, rendition_ids: Iterable[str]) -> dict[str, Rendition]:
+        """Return those of the renditions that any run has recorded, by rendition_id."""
         with self._database.reading() as connection:
-            return queries.renditions(connection, run_id, shot_ids)
+            return queries.renditions(connection, rendition_ids)
 
-    def renditions_by_id(self, rendition_ids: Iterable[str]) -> dict[str, Rendition]:
-        """Return the renditions that any run has recorded under these ids."""
+    def run_renditions(self, run_id: str, shot_ids: Iterable[str] | None = None) -> list[Rendition]:
+        """Return the renditions recorded for a run, all or those of some shots."""
         with self._database.reading() as connection:
-            return queries.renditions_by_id(connection, rendition_ids)
+            return queries.run_renditions(connection, run_id, shot_ids)
 
-    def record_release(self, run_id: str, release: Release, kind: ReleaseKind) -> bool:
-        """Record that a release went live; False when it is what the promotion's last event already says."""
-        table = schema.release_event
+    def record_release(self, run_id: str | None, release: Release, kind: ReleaseKind) -> bool:
+        """Record that a release went live; False when it is what the promotion's last event already says.
+
+        `run_id` is None where no run did it: a person rolled back.
+        """
         with self._database.writing() as connection:
-            if self._database.dialect == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": RELEASE_LOCK})
-            row = {"release_id": release.release_id, "promotion": release.promotion, "payload": rows.to_json(release)}
-            insert_new(connection, schema.release, [row])
-            said = select(table.c.release_id, table.c.kind).where(table.c.promotion == release.promotion)
-            last = connection.execute(said.order_by(table.c.seq.desc()).limit(1)).one_or_none()
-            if last is not None and tuple(last) == (release.release_id, kind):
-                return False
-            happened = {"run_id": run_id, "release_id": release.release_id, "promotion": release.promotion}
-            at = rows.time_text(self._clock())
-            connection.execute(table.insert(), happened | {"kind": kind, "at": at})
-        return True
+            return writes.release(connection, run_id, release, kind, self._clock())
 
     def releases(self, promotion: str) -> list[ReleaseEvent]:
         """Return what went live for a promotion, newest first; the first is what is live."""
@@ -316,8 +265,9 @@ class Ledger:
     def standings(
         self, run_id: str, shard_id: str | None = None, *, shot_ids: Sequence[str] | None = None
     ) -> Iterator[tuple[Promise, Standing]]:
-        """Yield each promise with where its shot stands and what it needs next, shard by shard in order."""
-        for shard in self._shards(run_id, shard_id):
+        """Yield each promise, of all or of `shot_ids`, with where its shot stands and what it needs next, in order."""
+        shards = self._shards(run_id, shard_id) if shot_ids is None else (shard_id,)
+        for shard in shards:
             with self._database.reading() as connection:
                 found = accounts.standings(connection, run_id, queries.promises(connection, run_id, shard, shot_ids))
             yield from found
@@ -330,17 +280,23 @@ class Ledger:
             yield from found
 
     def tally(self, run_id: str) -> Tally:
-        """Count how the run stands by the same walk as `standings`, and add up what it spent."""
-        states: Counter[str] = Counter()
-        graded: Counter[str] = Counter()
-        for shard in self.promised_shards(run_id):
-            with self._database.reading() as connection:
-                shots = queries.promised_shots(connection, run_id, shard)
-                in_state, with_letter = accounts.count_shard(connection, run_id, shots)
-            states.update(in_state)
-            graded.update(with_letter)
+        """Count how the run stands by the same walk as `standings`, and add up what it spent.
+
+        Only shards in which something happened since the last call are walked again.
+        """
         with self._database.reading() as connection:
-            return accounts.tally(connection, run_id, states, graded)
+            versions = accounts.shard_versions(connection, run_id)
+        counts = [self._counted(run_id, shard_id, version) for shard_id, version in versions.items()]
+        with self._database.reading() as connection:
+            return accounts.tally(connection, run_id, counts)
+
+    def _counted(self, run_id: str, shard_id: str, version: tuple[int, ...]) -> accounts.ShardCount:
+        known = self._counts.get((run_id, shard_id))
+        if known is None or known[0] != version:
+            with self._database.reading() as connection:
+                known = (version, accounts.count_shard(connection, run_id, shard_id))
+            self._counts[run_id, shard_id] = known
+        return known[1]
 
     # ------------------------------------------------------------ leases
 
@@ -375,8 +331,3 @@ class Ledger:
             with self._writing(lease) as connection:
                 new += insert_new(connection, table, batch)
         return new
-
-
-def _add_event(connection: Connection, run_id: str, kind: str, state: str | None, detail: str, at: str) -> None:
-    row = {"run_id": run_id, "kind": kind, "state": state, "detail": detail, "at": at}
-    connection.execute(schema.run_event.insert(), row)
