@@ -19,7 +19,7 @@ from zimage_core.imaging.cutout import CutOut
 Pixels = NDArray[np.uint8]
 
 VISIBLE_ALPHA = 64
-"""Alpha from which a pixel counts as product when its extent is measured: a quarter covered is what the eye calls edge."""
+"""Alpha from which a pixel counts when the product's extent is measured: a quarter covered is where eyes see it."""
 
 OPAQUE_ALPHA = 255
 """Where the placed alpha has this value, the picture holds exactly the resampled photo."""
@@ -89,7 +89,7 @@ def paste_premultiplied(background_rgb: Pixels, premultiplied: Pixels) -> Pixels
     """Return the background with an already placed, premultiplied (H, W, 4) picture over it: out = p + (1 - a) * b."""
     through = 255 - premultiplied[..., 3:].astype(np.uint16)
     shaded = background_rgb.astype(np.uint16) * through + 127
-    return np.minimum(shaded // 255 + premultiplied[..., :3], 255).astype(np.uint8)
+    return np.asarray(np.minimum(shaded // 255 + premultiplied[..., :3], 255), dtype=np.uint8)
 
 
 def placed_premultiplied(cutout: CutOut, placement: Placement, width_px: int, height_px: int) -> Pixels:

@@ -1,4 +1,4 @@
-"""What is behind the product: seamless paper, a sunlit wall, a room out of focus. Light on a coarse raster, (h, w, 3)."""
+"""What is behind the product: seamless paper, a sunlit wall, a room out of focus; light on a coarse raster."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def side_of(light: Light) -> float:
 
 
 def sweep_light(light: Light, rng: np.random.Generator, height: int, width: int, horizon_ratio: float) -> Plane:
-    """Return how brightly a seamless sweep is lit: a pool behind the product, falloff to the corners, a hint of the cove."""
+    """Return how brightly a seamless sweep is lit: a pool behind the product, falloff, a hint of the cove."""
     x, y = grid(height, width)
     side = side_of(light)
     aspect = width / height
@@ -41,8 +41,10 @@ def sweep_light(light: Light, rng: np.random.Generator, height: int, width: int,
     distance = np.square((x - centre_x) * min(1.0, aspect) / spread) + np.square((y - centre_y) / (0.55 * spread))
     pool = np.exp(-0.5 * distance)
     floor = 1.0 / (1.0 + np.exp(-(y - horizon_ratio) / 0.035))
-    wall_part = 0.70 + 0.36 * pool + 0.07 * side * x
-    floor_part = 0.99 + 0.06 * side * x - 0.22 * np.square(np.clip((y - horizon_ratio) / (1 - horizon_ratio), 0, 1) - 0.25)
+    wall_part = 0.86 + 0.18 * pool + 0.05 * side * x
+    floor_part = (
+        0.99 + 0.06 * side * x - 0.22 * np.square(np.clip((y - horizon_ratio) / (1 - horizon_ratio), 0, 1) - 0.25)
+    )
     cove = 0.045 * np.exp(-0.5 * np.square((y - horizon_ratio) / 0.05))
     return np.asarray(wall_part * (1 - floor) + floor_part * floor - cove, dtype=np.float32)
 
@@ -50,7 +52,7 @@ def sweep_light(light: Light, rng: np.random.Generator, height: int, width: int,
 def wall(
     look: Look, rng: np.random.Generator, height: int, width: int, horizon_ratio: float, bokeh_ratio: float
 ) -> tuple[Light3, list[NDArray[np.float64]], str]:
-    """Return a wall behind the table, the shapes of the light that falls on it, and what they are ("panes", "leaves", "").
+    """Return a wall (h, w, 3), the shapes of the light that falls on it, and what they are: "panes", "leaves" or "".
 
     With bokeh a room out of focus, without it a bare wall in window light.
     """
@@ -58,7 +60,7 @@ def wall(
         return draw_room(look, rng, height, width, horizon_ratio, bokeh_ratio), [], ""
     side = side_of(look.light)
     x, y = grid(height, width)
-    lit = 0.80 + 0.17 * side * x - 0.14 * y + 0.10 * np.exp(-(np.square(x - 0.3 * side) + np.square((y - 0.3) / 0.5)))
+    lit = 0.92 + 0.13 * side * x - 0.12 * y + 0.10 * np.exp(-(np.square(x - 0.3 * side) + np.square((y - 0.3) / 0.5)))
     shapes: list[NDArray[np.float64]] = []
     kind = ""
     if look.pattern:
@@ -82,14 +84,31 @@ def floor_light(
     width: int,
     pattern: tuple[list[NDArray[np.float64]], str],
 ) -> Plane:
-    """Return how brightly a table or floor is lit, on the coarse raster: side falloff, a pool at the product, the gobo."""
+    """Return how brightly a table is lit, on the coarse raster: side falloff, a pool at the product, the gobo."""
     x, y = grid(height, width)
     side = side_of(look.light)
     contact = camera.contact_row / camera.height_px
     pool = np.exp(-(np.square((x - 0.12 * side) / 1.1) + np.square((y - contact) / 0.35)))
-    lit = 0.80 + 0.20 * pool + 0.10 * side * x + rng.normal(0, 0.01)
+    lit = 0.88 + 0.18 * pool + 0.09 * side * x + rng.normal(0, 0.01)
     shapes, kind = pattern
     if kind:
-        covered = gobo.on_floor(shapes, camera, height, width, 0.006 + 0.012 * look.light.softness_ratio)
-        lit = lit * (0.82 + 0.30 * covered if kind == "panes" else 1.05 - 0.26 * covered)
+        covered = gobo.on_floor(shapes, camera, height, width, 0.010 + 0.016 * look.light.softness_ratio)
+        lit = lit * (0.84 + 0.26 * covered if kind == "panes" else 1.03 - 0.14 * covered)
     return np.asarray(lit, dtype=np.float32)
+
+
+def table_light(look: Look, rng: np.random.Generator, height: int, width: int) -> Plane:
+    """Return how brightly a surface seen from above is lit: falloff from the light's corner, often a faint gobo."""
+    x, y = grid(height, width)
+    side = side_of(look.light)
+    lit = 0.97 + 0.09 * side * x - 0.11 * (y - 0.45) + rng.normal(0, 0.01)
+    sign = math.copysign(1.0, side)
+    kind = rng.choice(["none", "panes", "leaves"], p=[0.35, 0.3, 0.35])
+    if not look.pattern or kind == "none":
+        return np.asarray(lit, dtype=np.float32)
+    blur = 0.008 + 0.012 * look.light.softness_ratio
+    if kind == "panes":
+        shapes = [shape * 1.25 - 0.1 for shape in gobo.window_panes(rng, sign)]
+        return np.asarray(lit * (0.90 + 0.15 * gobo.on_wall(shapes, height, width, blur)), dtype=np.float32)
+    covered = gobo.on_wall(gobo.leaf_shapes(rng, sign), height, width, blur)
+    return np.asarray(lit * (1.03 - 0.20 * covered), dtype=np.float32)

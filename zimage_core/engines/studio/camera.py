@@ -1,8 +1,8 @@
 """The camera of a stage: a long lens that looks down a little on a floor that ends at the horizon row.
 
-Ground coordinates are pixels at the row where the product stands: x to the right of the picture's middle, z away from the
-camera, z = 0 under the product. A ground square there looks `PITCH_RATIO` as high as wide, as a product does that was
-photographed from slightly above.
+Ground coordinates are pixels at the row where the product stands: x to the right of the picture's middle, z away from
+the camera, z = 0 under the product. A ground square there looks `PITCH_RATIO` as high as wide, as the foot of a product
+does that was photographed from slightly above.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Camera:
         """Return the homography from picture (column, row) to ground (x, z)."""
         drop, focal = self.contact_row - self.vanish_row, self.focal_px
         middle = self.width_px / 2.0
-        # x = (column - middle) * drop / (row - vanish); z = focal * (drop / (row - vanish) - 1)
+        # similar triangles: both x and z shrink with the distance of the row from the vanishing line
         return np.array(
             [
                 [drop, 0.0, -middle * drop],
@@ -64,7 +64,7 @@ class Camera:
 
 
 def defocused(picture: NDArray[np.float32], camera: Camera, first_row: int) -> NDArray[np.float32]:
-    """Return floor rows (from `first_row` of the full picture on) blurred as the lens would: by row, three strengths mixed."""
+    """Return floor rows (from `first_row` of the full picture on) blurred by row as the lens would."""
     rows = np.arange(first_row, first_row + picture.shape[0], dtype=np.float32)
     sigma = np.array([camera.defocus_px(float(row)) for row in rows], dtype=np.float32)
     strongest = float(sigma.max())
@@ -85,10 +85,8 @@ def _blur(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
         return picture
     step = max(1, min(4, int(sigma / 1.5)))
     height, width = picture.shape[:2]
-    small = picture
-    if step > 1:
-        small = cv2.resize(picture, (max(2, width // step), max(2, height // step)), interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sigma / step, borderType=cv2.BORDER_REPLICATE)
-    if step > 1:
-        small = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(small.reshape(picture.shape), dtype=np.float32)
+    size = (max(2, width // step), max(2, height // step))
+    small = picture if step == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), sigma / step, borderType=cv2.BORDER_REPLICATE)
+    full = soft if step == 1 else cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(full, dtype=np.float32)

@@ -11,30 +11,54 @@ from zimage_core.engines.studio.noise import fractal, smooth_field
 Plane = NDArray[np.float32]
 Drawn = tuple[Plane, NDArray[np.uint8]]
 
-_THREAD_RATIO = 0.0056  # a thread's width in units: coarse linen under a hand-sized product
+_THREAD_RATIO = 0.0044  # a thread's width in units: linen under a hand-sized product
 
 
 def draw_linen(rng: np.random.Generator, rows: int, columns: int, unit: float, squash: float) -> Drawn:
-    """Return a plain weave with slubs (threads of uneven thickness) that lies in a few soft folds."""
+    """Return a plain weave whose threads differ a little (slubs), lying in a few soft folds."""
     flat = unit * squash
     thread_x = max(2.6, _THREAD_RATIO * unit)
     thread_y = max(2.6, _THREAD_RATIO * flat)
-    bend_x = 0.35 * thread_x * smooth_field(rng, rows, columns, 0.12 * flat, 0.12 * unit)
-    bend_y = 0.35 * thread_y * smooth_field(rng, rows, columns, 0.12 * flat, 0.12 * unit)
-    u = (np.arange(columns, dtype=np.float32)[None, :] + bend_x) / np.float32(thread_x)
-    v = (np.arange(rows, dtype=np.float32)[:, None] + bend_y) / np.float32(thread_y)
-    over = np.where((np.floor(u) + np.floor(v)) % 2 == 0, 1.0, -1.0).astype(np.float32)
+    u = _bent(rng, rows, columns, np.arange(columns, dtype=np.float32)[None, :], (flat, unit), thread_x)
+    v = _bent(rng, rows, columns, np.arange(rows, dtype=np.float32)[:, None], (flat, unit), thread_y)
+    over = (np.floor(u) + np.floor(v)) % 2 == 0
     across_u = 1.0 - np.square(2.0 * np.mod(u, 1.0) - 1.0)
     across_v = 1.0 - np.square(2.0 * np.mod(v, 1.0) - 1.0)
-    weave = np.where(over > 0, across_u, across_v) - 0.66
-    weave = cv2.GaussianBlur(weave, (0, 0), 0.7)
-    warp = smooth_field(rng, rows, columns, 0.20 * flat + 4, thread_x)
-    weft = smooth_field(rng, rows, columns, thread_y, 0.16 * unit)
-    folds = fractal(rng, rows, columns, 0.22 * flat, 0.75 * unit, 2, 0.4)
-    slope = cv2.Sobel(folds, cv2.CV_32F, 0, 1, ksize=3) * np.float32(flat * 0.014)
-    fade = min(1.0, squash * 2.2)
-    relief = 0.20 * fade * weave + 0.075 * warp * max(fade, 0.6) + 0.075 * weft + 0.11 * np.tanh(slope)
+    # each thread has its own tone, which changes slowly along it
+    warp = _threads(rng, u, v, thread_x)
+    weft = _threads(rng, v, u, thread_y)
+    top = np.where(over, across_u + 0.22 * warp, across_v + 0.22 * weft)
+    weave = cv2.GaussianBlur(top.astype(np.float32), (0, 0), 0.6) - np.float32(0.66)
+    fade = 1.0 if squash >= 1.0 else 0.45
+    relief = 0.24 * fade * weave + 0.032 * (warp + weft) + _folds(rng, rows, columns, unit, squash)
     return np.clip(relief, -1, 1).astype(np.float32), np.zeros((rows, columns), dtype=np.uint8)
+
+
+def _bent(
+    rng: np.random.Generator, rows: int, columns: int, axis: Plane, cell: tuple[float, float], thread: float
+) -> Plane:
+    """Return the thread number (with fraction) of every pixel along one axis: threads wander by half their width."""
+    wander = smooth_field(rng, rows, columns, 0.10 * cell[0] + 2, 0.10 * cell[1])
+    return np.asarray((axis + 0.5 * thread * wander) / np.float32(thread), dtype=np.float32)
+
+
+def _threads(rng: np.random.Generator, own: Plane, along: Plane, thread: float) -> Plane:
+    """Return the tone of the thread that each pixel lies on, sigma about 1, changing slowly along the thread."""
+    table = rng.standard_normal((512, 64)).astype(np.float32)
+    table = cv2.GaussianBlur(table, (0, 0), 2.0, sigmaY=0.01) * np.float32(2.6)
+    where = np.floor(along / 9.0).astype(np.intp) % 64
+    return np.asarray(table[np.floor(own).astype(np.intp) % 512, where], dtype=np.float32)
+
+
+def _folds(rng: np.random.Generator, rows: int, columns: int, unit: float, squash: float) -> Plane:
+    """Return the shading of soft creases: a height field of a few long ridges, lit from the upper left."""
+    flat = unit * squash
+    coarse = fractal(rng, rows, columns, 0.34 * flat, 0.50 * unit, 2, 0.4)
+    ridges = np.power(np.clip(1.0 - np.abs(coarse), 0.0, 1.0), 3.0)
+    ridges = cv2.GaussianBlur(ridges, (0, 0), 0.012 * unit, sigmaY=0.012 * flat + 0.5)
+    across = cv2.Sobel(ridges, cv2.CV_32F, 1, 0, ksize=3) * np.float32(unit)
+    down = cv2.Sobel(ridges, cv2.CV_32F, 0, 1, ksize=3) * np.float32(flat)
+    return np.asarray(np.tanh((across + down) * 0.010) * 0.13, dtype=np.float32)
 
 
 def draw_paper(rng: np.random.Generator, rows: int, columns: int, unit: float, squash: float) -> Drawn:

@@ -39,7 +39,7 @@ class StudioEngine:
     info = INFO
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Rendered | EngineFailure]:
-        """Return one answer per request, in order. Requests are independent: alone or in a batch, the pixels are the same."""
+        """Return one answer per request, in order; alone or in a batch, a request gives the same pixels."""
         return [_answer(request) for request in requests]
 
     def close(self) -> None:
@@ -67,7 +67,9 @@ def _answer(request: RenderRequest) -> Rendered | EngineFailure:
     except EngineError as error:
         return EngineFailure(request.attempt_id, error, clock.elapsed_s() - started_s)
     except ImageError as error:
-        bad = BadImage(error.sentence, sku=request.sku, shot_id=request.shot_id, attempt=request.number, engine="studio")
+        bad = BadImage(
+            error.sentence, sku=request.sku, shot_id=request.shot_id, attempt=request.number, engine="studio"
+        )
         return EngineFailure(request.attempt_id, bad, clock.elapsed_s() - started_s)
     return Rendered(request.attempt_id, rgb, placement, clock.elapsed_s() - started_s, 0.0, notes)
 

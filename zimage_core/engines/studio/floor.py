@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from zimage_core.engines.studio import tone
 from zimage_core.engines.studio.camera import Camera, defocused
 from zimage_core.engines.studio.look import Look
-from zimage_core.engines.studio.material import FINISHES, Material, ramp, texture
+from zimage_core.engines.studio.material import FINISHES, Material, Texture, ramp, texture
 from zimage_core.engines.studio.tile import CHIP_COLORS
 from zimage_core.imaging.shadow import PITCH_RATIO
 
 Light3 = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 
 
 def resolution(width_px: int, height_px: int) -> int:
@@ -24,12 +25,12 @@ def resolution(width_px: int, height_px: int) -> int:
 
 
 def in_perspective(look: Look, camera: Camera, rng: np.random.Generator, first_row: int) -> Light3:
-    """Return the floor's own colour as light, rows `first_row` to the bottom of the picture, out of focus with distance."""
+    """Return the floor's own colour as light, rows from `first_row` down, out of focus with distance."""
     made = texture(look.material, look.variant, resolution(camera.width_px, camera.height_px), PITCH_RATIO)
     rows, columns = made.tone.shape
-    unit = max(camera.width_px, camera.height_px)
-    ratio = made.unit_px / unit
-    turn = math.radians(rng.uniform(-7.0, 7.0)) if look.material not in ("tiles",) else math.radians(rng.uniform(-3, 3))
+    ratio = made.unit_px / max(camera.width_px, camera.height_px)
+    most_deg = 3.0 if look.material == "tiles" else 7.0
+    turn = math.radians(rng.uniform(-most_deg, most_deg))
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     shift = rng.uniform(-0.15, 0.15) * made.unit_px
     # ground (x, z) -> texture (column, row); near rows of the floor are the texture's last
@@ -38,45 +39,46 @@ def in_perspective(look: Look, camera: Camera, rng: np.random.Generator, first_r
     below = np.array([[1, 0, 0], [0, 1, first_row], [0, 0, 1]], dtype=np.float64)
     to_texture = lay @ rotate @ camera.to_ground() @ below
     size = (camera.width_px, camera.height_px - first_row)
-    how = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
-    codes = cv2.warpPerspective(made.tone, to_texture, size, flags=how, borderMode=cv2.BORDER_REFLECT_101)
-    exact = how if look.material != "terrazzo" else cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
-    accent = cv2.warpPerspective(made.accent, to_texture, size, flags=exact, borderMode=cv2.BORDER_REFLECT_101)
-    return defocused(_colored(codes, accent, look), camera, first_row)
+    return defocused(_colored(*_sampled(made, look, to_texture, size), look), camera, first_row)
 
 
 def from_above(look: Look, width_px: int, height_px: int, rng: np.random.Generator) -> Light3:
     """Return the surface seen from straight above, filling the picture."""
     made = texture(look.material, look.variant, resolution(width_px, height_px), 1.0)
-    unit = max(width_px, height_px)
-    ratio = made.unit_px / unit
-    rows, columns = made.tone.shape
-    quarter = math.pi / 2 if look.material == "wood" and rng.random() < 0.5 else 0.0
-    turn = quarter + math.radians(rng.uniform(-6.0, 6.0))
+    ratio = made.unit_px / max(width_px, height_px)
+    turn = math.radians(90.0 * int(rng.integers(4)) + rng.uniform(-6.0, 6.0))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    middle = made.tone.shape[0] / 2 + rng.uniform(-0.18, 0.18, 2) * made.unit_px
     c, s = math.cos(turn) * ratio, math.sin(turn) * ratio
-    room = max(0.0, columns / 2 - 0.75 * made.unit_px)
-    at_x, at_y = columns / 2 + rng.uniform(-room, room), rows / 2 + rng.uniform(-room, room)
-    x, y = width_px / 2, height_px / 2
-    matrix = np.array([[c, -s, at_x - c * x + s * y], [s, c, at_y - s * x - c * y]])
-    how = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
-    size = (width_px, height_px)
-    codes = cv2.warpAffine(made.tone, matrix, size, flags=how, borderMode=cv2.BORDER_REFLECT_101)
-    exact = how if look.material != "terrazzo" else cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
-    accent = cv2.warpAffine(made.accent, matrix, size, flags=exact, borderMode=cv2.BORDER_REFLECT_101)
-    colored = _colored(codes, accent, look)
-    return cv2.GaussianBlur(colored, (0, 0), 0.6) if look.material == "terrazzo" else colored
+    lay = np.array([[c * mirror, -s, middle[0]], [s * mirror, c, middle[1]], [0, 0, 1]])
+    centred = np.array([[1, 0, -width_px / 2], [0, 1, -height_px / 2], [0, 0, 1]])
+    colored = _colored(*_sampled(made, look, lay @ centred, (width_px, height_px)), look)
+    return np.asarray(cv2.GaussianBlur(colored, (0, 0), 0.6), dtype=np.float32)
 
 
-def _colored(codes: NDArray[np.uint8], accent: NDArray[np.uint8], look: Look) -> Light3:
+def _sampled(
+    made: Texture, look: Look, to_texture: NDArray[np.float64], size: tuple[int, int]
+) -> tuple[Pixels, Pixels]:
+    """Return (tone, accent) of a texture seen through a homography from picture to texture."""
+    smooth = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+    # the numbers of terrazzo's chips are names, not amounts: no number lies between two of them
+    exact = cv2.WARP_INVERSE_MAP | (cv2.INTER_NEAREST if look.material == "terrazzo" else cv2.INTER_LINEAR)
+    tones = cv2.warpPerspective(made.tone, to_texture, size, flags=smooth, borderMode=cv2.BORDER_REFLECT_101)
+    accent = cv2.warpPerspective(made.accent, to_texture, size, flags=exact, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(tones, dtype=np.uint8), np.asarray(accent, dtype=np.uint8)
+
+
+def _colored(codes: Pixels, accent: Pixels, look: Look) -> Light3:
     finish = FINISHES[look.material]
-    # three takes along the table: OpenCV's LUT knows no float tables of three channels for one-channel pictures
     colored = np.take(ramp(look.floor, finish), codes.ravel(), axis=0).reshape(*codes.shape, 3)
     if not accent.any():
         return colored
     if look.material == "terrazzo":
         chips = np.stack([np.zeros(3, dtype=np.float32), *_chip_colors(look)])
         shade = 0.80 + codes.astype(np.float32)[..., None] / np.float32(128.0) * 0.2
-        return np.where(accent[..., None] > 0, np.take(chips, accent.ravel(), axis=0).reshape(colored.shape) * shade, colored)
+        return np.where(
+            accent[..., None] > 0, np.take(chips, accent.ravel(), axis=0).reshape(colored.shape) * shade, colored
+        )
     target = tone.light_of(_accent_color(look))
     share = accent.astype(np.float32)[..., None] * np.float32(1.0 / 255.0)
     return colored + (target - colored) * share
@@ -107,5 +109,3 @@ def _chip_colors(look: Look) -> list[NDArray[np.float32]]:
         *accents,
     ]
     return [tone.light_of(color) for color in chips]
-
-

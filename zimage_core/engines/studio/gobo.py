@@ -1,7 +1,7 @@
 """Patterns of light: the shadow of window bars or of leaves, on a wall and over a floor.
 
-Light that falls through something is what makes a bare wall look like a place. Shapes are drawn on a coarse raster, then
-blurred as the sun's disc and the distance would.
+Light that falls through something is what makes a bare wall look like a place. Shapes are drawn on a coarse raster,
+then blurred as the sun's disc and the distance would.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Points = NDArray[np.float64]
 
 
 def window_panes(rng: np.random.Generator, side: float) -> list[Points]:
-    """Return the lit panes of a window as quads in a plane of unit size: y down, leaning away from the light (`side`)."""
+    """Return the lit panes of a window as quads in a unit plane (y down), leaning away from the light's `side`."""
     columns, rows = int(rng.integers(2, 4)), int(rng.integers(2, 4))
     width, height = rng.uniform(0.15, 0.20), rng.uniform(0.20, 0.26)
     bar = rng.uniform(0.022, 0.034)
@@ -51,8 +51,9 @@ def leaf_shapes(rng: np.random.Generator, side: float) -> list[Points]:
             angle = heading + bend * along
             at = root + length * along * np.array([math.cos(angle), math.sin(angle)])
             size = length * 0.42 * math.sin(math.pi * min(0.92, 0.25 + 0.75 * along)) + 0.04
-            for turn in (-1.0, 1.0):
-                shapes.append(_leaf(at, angle + turn * rng.uniform(0.65, 0.95), size * rng.uniform(0.8, 1.1)))
+            shapes += [
+                _leaf(at, angle + turn * rng.uniform(0.65, 0.95), size * rng.uniform(0.8, 1.1)) for turn in (-1.0, 1.0)
+            ]
     return shapes
 
 
@@ -76,7 +77,7 @@ def on_wall(shapes: list[Points], height: int, width: int, blur_ratio: float) ->
 
 
 def on_floor(shapes: list[Points], camera: Camera, height: int, width: int, blur_ratio: float) -> Plane:
-    """Return the same over the floor: the shapes laid on it (y becomes distance), seen by the camera, on a coarse raster."""
+    """Return the same over the floor: the shapes laid on it (y becomes distance) and seen by the camera."""
     unit = max(camera.height_px, camera.width_px)
     ratio = height / camera.height_px
     laid = []

@@ -1,4 +1,4 @@
-"""A room far behind the product, drawn in simple shapes and then seen out of focus: what a real lens leaves of a real room.
+"""A room far behind the product, drawn in simple shapes, then seen out of focus: what a lens leaves of a real room.
 
 Drawn in light on a coarse raster. Lamps and reflections are points brighter than white; the lens turns them into discs.
 """
@@ -28,7 +28,9 @@ class _Canvas:
     unit: float
     floor: float
 
-    def quad(self, x: float, y: float, width: float, height: float, color: NDArray[np.float32], lean: float = 0.0) -> None:
+    def quad(
+        self, x: float, y: float, width: float, height: float, color: NDArray[np.float32], lean: float = 0.0
+    ) -> None:
         """Fill a rectangle (leaning by `lean` at its foot)."""
         points = np.array([[x, y], [x + width, y], [x + width + lean, y + height], [x + lean, y + height]])
         self.shape(points, color)
@@ -50,7 +52,7 @@ class _Canvas:
 def draw_room(
     look: Look, rng: np.random.Generator, height: int, width: int, horizon_ratio: float, bokeh_ratio: float
 ) -> Light3:
-    """Return an out-of-focus room, (height, width, 3) light: window on the side of the key light, furniture on the other."""
+    """Return a room out of focus, (height, width, 3) light: a window towards the key light, furniture opposite."""
     unit = float(max(height, width))
     base = tone.light_of(look.wall)
     light = np.empty((height, width, 3), dtype=np.float32)
@@ -65,15 +67,25 @@ def draw_room(
         kinds[int(index)](room, side, right, look, rng)
     _sideboard(room, side, right, look, rng)
     _points_of_light(room, bokeh_ratio, right, look, rng)
-    blades = int(rng.choice([0, 0, 6, 8]))
+    blades = int(rng.choice([0, 0, 0, 8]))
     radius = _BLUR_RATIO * unit * (1.0 + 0.5 * min(1.0, bokeh_ratio))
     return noise.lens_blur(light, radius, blades, float(rng.uniform(0, 1)))
+
+
+def with_lamps(light: Light3, look: Look, rng: np.random.Generator, bokeh_ratio: float, horizon_ratio: float) -> Light3:
+    """Return a plain backdrop with a few lamps far behind it, as a macro lens shows them: large faint discs."""
+    height, width = light.shape[:2]
+    unit = float(max(height, width))
+    glow = np.zeros_like(light)
+    room = _Canvas(glow, unit, max(0.3, horizon_ratio) * height / unit)
+    _points_of_light(room, bokeh_ratio, width / unit, look, rng)
+    return light + 1.6 * noise.lens_blur(glow, 2.2 * _BLUR_RATIO * unit)
 
 
 def _wall_light(light: Light3, side: float, rng: np.random.Generator) -> None:
     x = np.linspace(-1.0, 1.0, light.shape[1], dtype=np.float32)[None, :, None]
     y = np.linspace(0.0, 1.0, light.shape[0], dtype=np.float32)[:, None, None]
-    light *= 0.86 + np.float32(0.24 * side) * x - np.float32(rng.uniform(0.05, 0.18)) * y
+    light *= 0.92 + np.float32(0.20 * side) * x - np.float32(rng.uniform(0.05, 0.18)) * y
 
 
 def _window(room: _Canvas, side: float, right: float, base: NDArray[np.float32], rng: np.random.Generator) -> None:
@@ -81,7 +93,7 @@ def _window(room: _Canvas, side: float, right: float, base: NDArray[np.float32],
     width = rng.uniform(0.26, 0.36)
     x = right - width * rng.uniform(0.55, 0.85) if side > 0 else -width * rng.uniform(0.15, 0.45)
     top, bottom = -0.05, room.floor * rng.uniform(0.72, 0.9)
-    sky = np.array([1.25, 1.22, 1.15], dtype=np.float32) * np.float32(rng.uniform(0.85, 1.1))
+    sky = np.array([1.05, 1.02, 0.97], dtype=np.float32) * np.float32(rng.uniform(0.85, 1.1))
     frame = np.clip(base * 1.15 + 0.06, 0, 0.95)
     room.quad(x - 0.02, top, width + 0.04, bottom - top + 0.02, frame)
     rows, columns = 3, 2
@@ -132,7 +144,12 @@ def _picture(room: _Canvas, side: float, right: float, look: Look, rng: np.rando
     for _ in range(3):
         color = tone.light_of(str(rng.choice(np.array(look.accents))))
         room.ellipse(
-            x + width * rng.uniform(0.3, 0.7), y + height * rng.uniform(0.35, 0.7), 0.035, 0.05, color, rng.uniform(0, 3)
+            x + width * rng.uniform(0.3, 0.7),
+            y + height * rng.uniform(0.35, 0.7),
+            0.035,
+            0.05,
+            color,
+            rng.uniform(0, 3),
         )
 
 
@@ -162,8 +179,8 @@ def _sideboard(room: _Canvas, side: float, right: float, look: Look, rng: np.ran
 
 def _points_of_light(room: _Canvas, bokeh_ratio: float, right: float, look: Look, rng: np.random.Generator) -> None:
     """Lamps and glints: few, warm, mostly in the upper half, brightness spread over a decade as in real rooms."""
-    for _ in range(round(70 * bokeh_ratio)):
+    for _ in range(round(24 * bokeh_ratio)):
         x, y = rng.random() * right, room.floor * rng.beta(1.4, 1.8)
-        power = np.float32(4.0 * 10.0 ** rng.uniform(0.0, 0.8))
+        power = np.float32(1.6 * 10.0 ** rng.uniform(0.0, 1.0))
         warm = np.array([1.0, rng.uniform(0.68, 0.88), rng.uniform(0.35, 0.66)], dtype=np.float32)
         room.ellipse(x, y, 0.0042, 0.0042, warm * power)

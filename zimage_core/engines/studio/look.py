@@ -1,4 +1,4 @@
-"""What a stage looks like this time: its colours, materials and habits, settled from scene, change, seed and product."""
+"""What a stage looks like this time: its colours and materials, settled from scene, change, seed and product."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zimage_core.domain import Change, Light, Stage
 from zimage_core.engines.studio import tone
 from zimage_core.engines.studio.material import VARIANTS, Material
 
-_LEAST_SEPARATION_L = 14.0  # a backdrop nearer in L* than this to the product's outline swallows it
+_LEAST_SEPARATION_L = 9.0  # a backdrop nearer in L* than this to the product's outline swallows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Look:
 def settle(stage: Stage, change: Change, edge_l: float, rng: np.random.Generator) -> Look:
     """Return the look of one attempt. `edge_l` is the L* of the product's outline.
 
-    The palette's first colour is the backdrop's, the second the floor's, the rest are for what stands about; each moves a
-    little with the seed. A backdrop that would swallow the product is moved away from it in lightness, in its own hue;
+    The palette's first colour is the backdrop's, the second the floor's, the rest are for what stands about; each moves
+    a little with the seed. A backdrop that would swallow the product is moved away from it in lightness, hue kept;
     change.backdrop "contrast" asks for a tone at least 38 L* away, "plain" for one tone without pattern.
     """
     palette = stage.palette or ("#e9e4dc",)
@@ -56,8 +56,12 @@ def _apart(color: str, edge_l: float) -> str:
     lightness = float(tone.lab_of(color)[0])
     if abs(lightness - edge_l) >= _LEAST_SEPARATION_L:
         return color
-    away = edge_l - _LEAST_SEPARATION_L if edge_l > 55.0 else edge_l + _LEAST_SEPARATION_L
-    return tone.with_lightness(color, away)
+    up, down = edge_l + _LEAST_SEPARATION_L, edge_l - _LEAST_SEPARATION_L
+    upwards = up <= 95.0 and (lightness >= edge_l or down < 12.0)
+    moved = tone.lab_of(tone.with_lightness(color, up if upwards else down))
+    # a near-neutral tone that is darkened turns drab; paper and plaster of that depth are warmer
+    drab = max(0.0, 8.0 - float(np.hypot(moved[1], moved[2]))) / 8.0 * (0.0 if upwards else 1.0)
+    return tone.color_of(moved + np.array([0.0, 1.0, 5.0], dtype=np.float32) * np.float32(drab))
 
 
 def _material(stage: Stage, floor: str, rng: np.random.Generator) -> Material:

@@ -1,8 +1,8 @@
 """What floors and table tops are made of: textures without colour, kept once made, coloured when used.
 
-A texture is a pure function of (material, variant, resolution, squash), so keeping it changes no picture. `squash` is how
-much the camera flattens the floor: rows of the texture are that much shorter than columns, so that it is sampled one to
-one in perspective and never shimmers.
+A texture is a pure function of (material, variant, resolution, squash), so keeping it changes no picture. `squash` is
+how much the camera flattens the floor: rows of the texture are that much shorter than columns, so that it is sampled
+one to one in perspective and never shimmers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Texture:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How a material takes colour and light: L* of a tone step of 128, share of light mirrored, chroma of the dark tones."""
+    """How a material takes colour and light: L* of 128 tones, share of light mirrored, chroma of the dark tones."""
 
     span_l: float
     sheen: float
@@ -58,9 +58,12 @@ FINISHES: dict[Material, Finish] = {
 
 @lru_cache(maxsize=48)
 def texture(material: Material, variant: int, unit_px: int, squash: float) -> Texture:
-    """Return a texture of 2.0 x (2.0 * squash, at least 1.3) units. Kept: one is made once per process."""
+    """Return a texture 2 units wide of a floor in perspective, or 1.5 x 1.5 units of a surface seen from above.
+
+    Kept, so that each is made once per process.
+    """
     rng = np.random.Generator(np.random.PCG64([variant, *material.encode()]))
-    rows, columns = round(unit_px * max(0.9 if squash < 1 else 1.3, 2.0 * squash * 0.65)), round(unit_px * (2.0 if squash < 1 else 1.3))
+    rows, columns = round(unit_px * (0.9 if squash < 1 else 1.5)), round(unit_px * (2.0 if squash < 1 else 1.5))
     draw = {
         "wood": wood.draw,
         "marble": stone.draw_marble,

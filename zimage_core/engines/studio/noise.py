@@ -29,7 +29,7 @@ def smooth_field(rng: np.random.Generator, height: int, width: int, cell_y: floa
 def fractal(
     rng: np.random.Generator, height: int, width: int, cell_y: float, cell_x: float, octaves: int, gain: float = 0.5
 ) -> Plane:
-    """Return a sum of `octaves` smooth fields, each half as large and `gain` as strong as the one before; unit variance."""
+    """Return a sum of smooth fields, each half as large and `gain` as strong as the one before; unit variance."""
     total = np.zeros((height, width), dtype=np.float32)
     power = 0.0
     for octave in range(octaves):
@@ -42,7 +42,7 @@ def fractal(
 
 
 def lens_kernel(radius_px: float, blades: int = 0, turn_rad: float = 0.0) -> Plane:
-    """Return the image of a point out of focus: a disc (blades 0) or a polygon of `blades` sides, sum 1, rim a bit brighter."""
+    """Return the image of a point out of focus: a disc, or a polygon of `blades` sides; sum 1, rim a bit brighter."""
     half = math.ceil(radius_px) + 1
     axis = np.arange(-half, half + 1, dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
@@ -57,8 +57,10 @@ def lens_kernel(radius_px: float, blades: int = 0, turn_rad: float = 0.0) -> Pla
     return np.asarray(disc / disc.sum(), dtype=np.float32)
 
 
-def lens_blur(light: NDArray[np.float32], radius_px: float, blades: int = 0, turn_rad: float = 0.0) -> NDArray[np.float32]:
-    """Return a picture (in light, not codes) as a lens shows it out of focus: highlights become discs, edges stay soft."""
+def lens_blur(
+    light: NDArray[np.float32], radius_px: float, blades: int = 0, turn_rad: float = 0.0
+) -> NDArray[np.float32]:
+    """Return a picture (in light, not codes) as a lens shows it out of focus: highlights become discs."""
     if radius_px < 0.7:
         return light
     return np.asarray(

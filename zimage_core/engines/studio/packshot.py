@@ -12,9 +12,7 @@ from zimage_core.imaging.composite import paste, place_in
 from zimage_core.imaging.cutout import CutOut
 
 
-def render_packshot(
-    request: RenderRequest, cutout: CutOut
-) -> tuple[NDArray[np.uint8], Placement, tuple[str, ...]]:
+def render_packshot(request: RenderRequest, cutout: CutOut) -> tuple[NDArray[np.uint8], Placement, tuple[str, ...]]:
     """Return (rgb, placement, notes): the cut-out in the middle at the scene's fill ratio, 255 everywhere else.
 
     No shadow: Amazon's main-image rule asks for pure white (RGB 255,255,255) around the product.

@@ -43,7 +43,7 @@ def _spans(cutout: CutOut, stage: Stage, width_px: int, height_px: int) -> tuple
 
 
 def _centre(cutout: CutOut, stage: Stage, width_px: int, height_px: int) -> tuple[float, float]:
-    """Return the middle of the product: the picture's own, moved away from the text room as far as the margin allows."""
+    """Return the middle of the product: the picture's own, moved away from the text room within the margin."""
     wide, tall = _spans(cutout, stage, width_px, height_px)
     moves = {
         "none": (0.0, 0.0),
@@ -85,8 +85,8 @@ def _closeup(cutout: CutOut, stage: Stage, width_px: int, height_px: int) -> Pla
 def _richest(rgba: NDArray[np.uint8], width: float, height: float) -> tuple[float, float]:
     """Return the middle (x, y in cut-out pixels) of the width x height window that shows most detail and cuts least.
 
-    Detail is the gradient of luma inside the outline; what the window's border runs through counts against it, and empty
-    ground counts a little against it.
+    Detail is the Laplacian of luma inside the outline; what the window's border runs through counts against it, and
+    product counts a little more than empty ground.
     """
     step = max(1, max(rgba.shape[:2]) // 200)
     alpha = cv2.resize(rgba[..., 3], None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)

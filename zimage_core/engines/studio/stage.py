@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from zimage_core.domain import Light, Placement
+from zimage_core.domain import Light, Placement, Stage
 from zimage_core.engines.base import RenderRequest
-from zimage_core.engines.studio import backdrop, floor, tone
+from zimage_core.engines.studio import backdrop, floor, interior, tone
 from zimage_core.engines.studio.camera import Camera
 from zimage_core.engines.studio.look import Look, settle
 from zimage_core.engines.studio.material import FINISHES
@@ -33,7 +33,7 @@ _VIGNETTE = np.float32(0.10)
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """Everything that the rooms of a picture share: its size, its look, where the product stands and its pixels there."""
+    """What every part of a picture shares: its size, its look, where the product stands and its pixels there."""
 
     width_px: int
     height_px: int
@@ -65,8 +65,8 @@ def render_stage(request: RenderRequest, cutout: CutOut) -> tuple[Pixels, Placem
         light = _from_above(scene, rng)
     elif stage.backdrop == "white":
         light = _on_white(scene)
-    elif stage.backdrop == "sweep" and look.material == "paper":
-        light = _on_sweep(scene, stage.horizon_ratio, stage.reflection_ratio, rng)
+    elif stage.backdrop == "closeup" or (stage.backdrop == "sweep" and look.material == "paper"):
+        light = _on_sweep(scene, stage, rng)
     else:
         light = _on_floor(scene, request, rng)
     picture = tone.develop(light * _warmth(look.light), rng)
@@ -88,17 +88,20 @@ def _on_white(scene: Set) -> Light3:
     return _shaded(light, scene)
 
 
-def _on_sweep(scene: Set, horizon_ratio: float, reflection_ratio: float, rng: np.random.Generator) -> Light3:
-    """Seamless paper from under the product up behind it."""
+def _on_sweep(scene: Set, stage: Stage, rng: np.random.Generator) -> Light3:
+    """Seamless paper from under the product up behind it; behind a closeup far lamps may glow."""
     height, width = scene.coarse
-    horizon = _horizon_row(scene, horizon_ratio) / scene.height_px
+    horizon = _horizon_row(scene, stage.horizon_ratio) / scene.height_px
+    soft = 0.12 if stage.backdrop == "closeup" else 0.030
     lit = backdrop.sweep_light(scene.look.light, rng, height, width, horizon)
     upper, lower = tone.light_of(scene.look.wall), tone.light_of(scene.look.floor)
     _, y = backdrop.grid(height, width)
-    blend = (1.0 / (1.0 + np.exp(-(y - horizon) / 0.030)))[..., None].astype(np.float32)
-    small = (upper * (1 - blend) + lower * blend) * lit[..., None]
-    light = tone.upsampled(small.astype(np.float32), scene.width_px, scene.height_px)
-    return _mirrored(_shaded(light, scene), scene, reflection_ratio)
+    blend = (1.0 / (1.0 + np.exp(-(y - horizon) / soft)))[..., None].astype(np.float32)
+    small = ((upper * (1 - blend) + lower * blend) * lit[..., None]).astype(np.float32)
+    if stage.backdrop == "closeup" and scene.look.pattern:
+        small = interior.with_lamps(small, scene.look, rng, stage.bokeh_ratio, horizon)
+    light = tone.upsampled(small, scene.width_px, scene.height_px)
+    return _mirrored(_shaded(light, scene), scene, stage.reflection_ratio)
 
 
 def _on_floor(scene: Set, request: RenderRequest, rng: np.random.Generator) -> Light3:
@@ -109,18 +112,19 @@ def _on_floor(scene: Set, request: RenderRequest, rng: np.random.Generator) -> L
     camera = _camera(scene, horizon)
     if stage.backdrop == "sweep":
         lit = backdrop.sweep_light(scene.look.light, rng, height, width, horizon / scene.height_px)
-        behind, pattern = tone.light_of(scene.look.wall) * lit[..., None], ([], "")
+        behind = tone.light_of(scene.look.wall) * lit[..., None]
+        shapes: list[NDArray[np.float64]] = []
+        kind = ""
     else:
         behind, shapes, kind = backdrop.wall(
             scene.look, rng, height, width, horizon / scene.height_px, stage.bokeh_ratio
         )
-        pattern = (shapes, kind)
     light = tone.upsampled(behind, scene.width_px, scene.height_px)
     first = max(0, math.floor(horizon) - 8)
     if first >= scene.height_px - 8:
         return light
     own = floor.in_perspective(scene.look, camera, rng, first)
-    small = backdrop.floor_light(scene.look, camera, rng, height, width, pattern)
+    small = backdrop.floor_light(scene.look, camera, rng, height, width, (shapes, kind))
     lit_floor = tone.upsampled(small, scene.width_px, scene.height_px)[first:, :, None]
     own *= lit_floor
     own = _sheen(own, light, camera, first, FINISHES[scene.look.material].sheen)
@@ -136,13 +140,11 @@ def _from_above(scene: Set, rng: np.random.Generator) -> Light3:
     """A flat lay: a surface from above, light across it, the product's shadow on the far side of the light."""
     light = floor.from_above(scene.look, scene.width_px, scene.height_px, rng)
     height, width = scene.coarse
-    x, y = backdrop.grid(height, width)
-    side = backdrop.side_of(scene.look.light)
-    lit = 0.93 + 0.11 * side * x - 0.15 * (y - 0.45) + rng.normal(0, 0.01)
-    light = light * tone.upsampled(lit.astype(np.float32), scene.width_px, scene.height_px)[..., None]
+    lit = backdrop.table_light(scene.look, rng, height, width)
+    light = light * tone.upsampled(lit, scene.width_px, scene.height_px)[..., None]
     columns = np.flatnonzero(scene.alpha.max(axis=0) > 127)
     rows = np.flatnonzero(scene.alpha.max(axis=1) > 127)
-    thickness = 0.10 * float(min(np.ptp(columns), np.ptp(rows)))
+    thickness = 0.14 * float(min(np.ptp(columns), np.ptp(rows)))
     shade = shadow.flat_shadow(scene.alpha, scene.look.light, thickness)
     return _vignetted(light * _transmitted(shade, scene), scene)
 
@@ -166,7 +168,7 @@ def _camera(scene: Set, horizon: float) -> Camera:
 
 
 def _shaded(light: Light3, scene: Set, horizon: float | None = None) -> Light3:
-    """Return the light with the product's contact and cast shadow on the floor, and a breath of its colour beside it."""
+    """Return the light with the product's contact and cast shadow on the floor, and a breath of its colour."""
     contact = shadow.contact_shadow(scene.alpha, scene.grounds)
     cast = shadow.cast_shadow(scene.alpha, scene.grounds, scene.look.light)
     shade = 1.0 - (1.0 - contact) * (1.0 - cast)
@@ -177,7 +179,7 @@ def _shaded(light: Light3, scene: Set, horizon: float | None = None) -> Light3:
 
 
 def _transmitted(shade: NDArray[np.float32], scene: Set) -> Light3:
-    """Return what a shade lets through, per channel: shadows of a warm key are lit by a cooler sky, and by the product."""
+    """Return what a shade lets through, per channel: shadows are lit by a cooler sky, and by the product."""
     tint = np.array([1.0, 0.985, 0.955], dtype=np.float32)
     return np.asarray(1.0 - shade[..., None] * tint, dtype=np.float32) + shade[..., None] * _bounce(scene)
 
@@ -191,7 +193,7 @@ def _bounce(scene: Set) -> Light3:
 
 def _mirrored(light: Light3, scene: Set, reflection_ratio: float) -> Light3:
     """Return the light with the product's image in the floor, as strong as the scene says and the material allows."""
-    strength = max(reflection_ratio, 0.16 if scene.look.material == "gloss" else 0.0)
+    strength = max(reflection_ratio, 0.7 * FINISHES[scene.look.material].sheen)
     if strength <= 0.01:
         return light
     image = shadow.reflection(scene.product, scene.grounds)
@@ -200,7 +202,7 @@ def _mirrored(light: Light3, scene: Set, reflection_ratio: float) -> Light3:
 
 
 def _sheen(own: Light3, light: Light3, camera: Camera, first: int, sheen: float) -> Light3:
-    """Return the floor with the backdrop mirrored in it, stronger towards the horizon as glancing light is (Schlick)."""
+    """Return the floor with the backdrop mirrored in it, stronger towards the horizon, where light glances."""
     if sheen <= 0.0:
         return own
     count = own.shape[0]

@@ -26,20 +26,21 @@ def draw_marble(rng: np.random.Generator, rows: int, columns: int, unit: float, 
     """Return clouds as relief, veins as accent (0..255 how much of the vein's colour)."""
     flat = unit * squash
     clouds = fractal(rng, rows, columns, 0.42 * flat, 0.42 * unit, 5, 0.5)
-    slant = np.add.outer(
-        np.arange(rows, dtype=np.float32) / np.float32(flat), np.arange(columns, dtype=np.float32) / np.float32(unit)
-    )
-    field = fractal(rng, rows, columns, 0.55 * flat, 0.55 * unit, 4, 0.55) + np.float32(1.3) * np.sin(slant * 3.1 + rng.uniform(0, 6))
-    field = _warped(field, rng, 0.05 * unit, 0.16 * unit, squash)
-    gate = np.clip(0.45 + 0.55 * fractal(rng, rows, columns, 0.5 * flat, 0.5 * unit, 2), 0.0, 1.0)
-    width = 0.035 * (1.0 + 0.8 * np.clip(smooth_field(rng, rows, columns, 0.2 * flat, 0.2 * unit), -1, 2))
-    veins = np.exp(-np.abs(field) / width) * gate
-    halo = np.exp(-np.abs(field) / 0.30) * gate
-    fine = fractal(rng, rows, columns, 0.22 * flat, 0.22 * unit, 4, 0.6)
-    threads = np.exp(-np.abs(_warped(fine, rng, 0.03 * unit, 0.1 * unit, squash)) / 0.022) * np.clip(gate - 0.25, 0, 1)
-    sparkle = smooth_field(rng, rows, columns, 1.2, 1.2)
-    relief = 0.10 + 0.10 * clouds - 0.26 * halo + 0.018 * sparkle
-    return np.clip(relief, -1, 1), (np.clip(0.75 * veins + 0.4 * threads, 0, 1) * 255.0).astype(np.uint8)
+    y = np.arange(rows, dtype=np.float32)[:, None] / np.float32(flat)
+    x = np.arange(columns, dtype=np.float32)[None, :] / np.float32(unit)
+    relief = 0.12 + 0.10 * clouds + 0.015 * smooth_field(rng, rows, columns, 1.2, 1.2)
+    veins = np.zeros((rows, columns), dtype=np.float32)
+    heading = rng.uniform(0.5, 1.0) * rng.choice([-1.0, 1.0])
+    # veins are level lines of a slanted plane that was bent: they run one way, fork and fade
+    for period, width, strength in ((0.62, 0.010, 0.85), (0.37, 0.005, 0.5), (0.21, 0.0025, 0.4)):
+        bend = 0.16 * fractal(rng, rows, columns, 0.5 * flat, 0.5 * unit, 5, 0.42)
+        across = (y + heading * x + bend) / period + rng.random()
+        distance = np.abs(np.mod(across, 1.0) - 0.5) * np.float32(period)
+        gate = np.clip(0.35 + 0.75 * smooth_field(rng, rows, columns, 0.45 * flat, 0.45 * unit), 0.0, 1.0)
+        thickness = width * np.clip(0.7 + 0.6 * smooth_field(rng, rows, columns, 0.15 * flat, 0.15 * unit), 0.15, 2.0)
+        veins = np.maximum(veins, strength * gate * np.exp(-np.square(distance / thickness)))
+        relief -= 0.30 * strength * gate * np.exp(-distance / (6.0 * width))
+    return np.clip(relief, -1, 1).astype(np.float32), (np.clip(0.8 * veins, 0, 1) * 255.0).astype(np.uint8)
 
 
 def draw_slate(rng: np.random.Generator, rows: int, columns: int, unit: float, squash: float) -> Drawn:
@@ -61,9 +62,11 @@ def draw_slate(rng: np.random.Generator, rows: int, columns: int, unit: float, s
 def draw_limestone(rng: np.random.Generator, rows: int, columns: int, unit: float, squash: float) -> Drawn:
     """Return honed limestone or micro-cement: soft clouds, fine grain, a few pits (accent)."""
     flat = unit * squash
-    clouds = fractal(rng, rows, columns, 0.45 * flat, 0.55 * unit, 6, 0.55)
-    strokes = fractal(rng, rows, columns, 0.05 * flat, 0.22 * unit, 3, 0.6)
-    grain = smooth_field(rng, rows, columns, 1.3, 1.6)
-    pits = np.clip(smooth_field(rng, rows, columns, max(1.4, 0.005 * flat), 0.005 * unit) - 2.3, 0, 1)
-    relief = 0.13 * clouds + 0.06 * strokes + 0.035 * grain
+    clouds = fractal(rng, rows, columns, 0.40 * flat, 0.46 * unit, 7, 0.62)
+    trowel = _warped(
+        fractal(rng, rows, columns, 0.06 * flat, 0.10 * unit, 4, 0.65), rng, 0.03 * unit, 0.2 * unit, squash
+    )
+    grain = smooth_field(rng, rows, columns, 1.2, 1.2)
+    pits = np.clip(smooth_field(rng, rows, columns, max(1.4, 0.004 * flat), 0.004 * unit) - 2.6, 0, 1)
+    relief = 0.10 * clouds + 0.05 * trowel + 0.03 * grain
     return np.clip(relief, -1, 1), (np.clip(pits * 1.6, 0, 1) * 160.0).astype(np.uint8)

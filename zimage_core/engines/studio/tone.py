@@ -51,9 +51,9 @@ def mixed(first: str, second: str, ratio: float) -> str:
 
 
 def nudged(color: str, rng: np.random.Generator, amount: float = 1.0) -> str:
-    """Return the colour moved a little, as two rolls of the same paper differ: L* by 1.5, a* and b* by 1.2 (sigma)."""
-    step = rng.normal(0.0, [1.5, 1.2, 1.2]).astype(np.float32) * np.float32(amount)
-    return color_of(lab_of(color) + np.clip(step, -3.0, 3.0))
+    """Return the colour moved a little, as two rolls of the same paper differ: L* by 1.2, warmth by 1 (sigma)."""
+    lighter, warmer = np.clip(rng.normal(0.0, [1.2, 1.0]), -2.5, 2.5) * amount
+    return color_of(lab_of(color) + np.array([lighter, 0.25 * warmer, warmer], dtype=np.float32))
 
 
 def edge_lightness(rgba: Pixels) -> float:
@@ -73,7 +73,7 @@ def contrasting(palette: tuple[str, ...], lightness: float) -> str:
     """Return a tone that differs from `lightness` by at least 38 L*, taken from the palette where it can be.
 
     Of the palette the colour farthest in lightness is taken and, if it is too near still, moved on in its own hue: down
-    for light products, up for dark ones. Chroma is kept quiet, for the product is to be the loudest thing in the picture.
+    for light products, up for dark ones. Chroma is kept quiet: the product is to be the loudest thing in the picture.
     """
     far = max(palette, key=lambda color: abs(float(lab_of(color)[0]) - lightness))
     away = float(lab_of(far)[0])
@@ -106,4 +106,4 @@ def develop(light: Light3, rng: np.random.Generator, grain: float = 0.7) -> Pixe
     codes = cv2.sqrt(np.maximum(rolled, np.float32(0.0))) * np.float32(255.0)
     noise = rng.random(light.shape[:2], dtype=np.float32) + rng.random(light.shape[:2], dtype=np.float32)
     codes += ((noise - np.float32(1.0)) * np.float32(grain * 2.449) + np.float32(0.5))[..., None]
-    return np.clip(codes, 0.0, 255.0).astype(np.uint8)
+    return np.asarray(np.clip(codes, 0.0, 255.0), dtype=np.uint8)

@@ -10,7 +10,9 @@ from zimage_core.engines.studio.noise import fractal, smooth_field
 Plane = NDArray[np.float32]
 
 
-def draw(rng: np.random.Generator, rows: int, columns: int, unit: float, squash: float) -> tuple[Plane, NDArray[np.uint8]]:
+def draw(
+    rng: np.random.Generator, rows: int, columns: int, unit: float, squash: float
+) -> tuple[Plane, NDArray[np.uint8]]:
     """Return (relief -1..1, accent 0..255 = depth of the seam between boards); boards run along the columns."""
     flat = unit * squash
     relief = np.zeros((rows, columns), dtype=np.float32)
@@ -20,7 +22,7 @@ def draw(rng: np.random.Generator, rows: int, columns: int, unit: float, squash:
     pores = smooth_field(rng, rows, columns, max(1.0, 0.0016 * flat), 0.016 * unit)
     drift = fractal(rng, rows, columns, 0.12 * flat, 0.55 * unit, 3, 0.5)
     x = np.arange(columns, dtype=np.float32)[None, :] / np.float32(unit)
-    board_width = rng.uniform(0.15, 0.24)
+    board_width = rng.uniform(0.26, 0.40)
     top = -rng.uniform(0.0, board_width)
     while top * flat < rows:
         width = board_width * rng.uniform(0.85, 1.15)
@@ -32,6 +34,11 @@ def draw(rng: np.random.Generator, rows: int, columns: int, unit: float, squash:
             relief[first:last] = _board(rng, x, y, pick)
             edge_px = np.minimum(y, 1.0 - y) * width * flat
             seam[first:last] = np.clip(1.0 - edge_px / max(0.9, 0.0035 * flat), 0.0, 1.0)
+            # where the rolled fields meet, this board ends and the next of its row begins
+            end_px = np.abs(np.arange(columns, dtype=np.float32)[None, :] - np.float32(roll))
+            np.maximum(
+                seam[first:last], np.clip(1.4 - end_px / max(0.9, 0.0012 * unit), 0.0, 1.0), out=seam[first:last]
+            )
         top += width
     return np.clip(relief, -1, 1), (seam * 255.0).astype(np.uint8)
 
