@@ -1,0 +1,54 @@
+"""What the catalogue says, and what of it was refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from zimage_core.domain.identity import content_id
+from zimage_core.domain.names import Category
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The thing sold, as the catalogue says. `image` is a path relative to the catalogue; None if it has no photo."""
+
+    sku: str
+    name: str
+    record_no: int
+    name_en: str | None = None
+    category: Category = "default"
+    color: str | None = None
+    material: str | None = None
+    price: Decimal | None = None
+    original_price: Decimal | None = None
+    currency: str = "CNY"
+    selling_points: tuple[str, ...] = ()
+    brand: str | None = None
+    image: str | None = None
+    image_sha256: str | None = None
+
+    @property
+    def product_key(self) -> str:
+        """The id of everything the catalogue says; `record_no` is where it stood, not what it is."""
+        return content_id("product", dataclasses.replace(self, record_no=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row, product or shot that is not taken, and why. A value, not an error: it is stored and shown."""
+
+    stage: Literal["extract", "plan", "generate", "publish"]
+    code: str
+    reason: str
+    sku: str | None = None
+    record_no: int | None = None
+    field: str | None = None
+    value: str | None = None
+
+    @property
+    def refusal_id(self) -> str:
+        """The id under which the same refusal is kept once."""
+        return content_id("refusal", self)

@@ -1,0 +1,88 @@
+"""What was promised, for which channels, made by what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from zimage_core.domain.catalogue import Product
+from zimage_core.domain.names import Language, Mode, SceneName
+from zimage_core.domain.prompting import Prompt, Scene
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine says of itself. `fingerprint` names all that decides its pixels (weights, precision, steps, code).
+
+    `seconds_per_image` and `cost_usd_per_image` are for forecasts; what really happened is in each Attempt.
+    """
+
+    name: str
+    fingerprint: str
+    modes: tuple[Mode, ...]
+    needs_reference: bool
+    size_multiple_px: int
+    max_side_px: int
+    batch_limit: int
+    seconds_per_image: float
+    cost_usd_per_image: float
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where images go and its rules, from publishing/channels.yaml. `scenes` are the ones it takes."""
+
+    slug: str
+    width_px: int
+    height_px: int
+    min_short_side_px: int
+    format: Literal["jpeg", "webp", "avif", "png"]
+    max_bytes: int
+    scenes: tuple[SceneName, ...]
+    background: Literal["any", "white"]
+    min_fill_ratio: float
+    overlay_allowed: bool
+    language: Language
+    source: str
+    verified_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One product in one scene at one size: what we promised to deliver. `channels` are the ones it is for."""
+
+    shot_id: str
+    sku: str
+    scene: Scene
+    mode: Mode
+    width_px: int
+    height_px: int
+    prompt: Prompt
+    reference: str | None
+    reference_sha256: str | None
+    engine: str
+    engine_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A run's promise of a shot: the product as it was in the catalogue then, and the shard that answers for it."""
+
+    run_id: str
+    shot: Shot
+    product: Product
+    channels: tuple[str, ...]
+    shard_id: str
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One production: a promotion over a catalogue with given settings. The same three make the same run_id."""
+
+    run_id: str
+    promotion: str
+    catalogue: str
+    settings: str
+    started_at: datetime | None = None
