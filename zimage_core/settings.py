@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     examples_dir: Path = Field(default_factory=lambda: _data_dir("examples"), description="Catalogue of the demo.")
     rubric: Path | None = Field(None, description="rubric.yaml to grade by; none = the one shipped.")
     ledger_url: SecretStr | None = Field(None, description="SQLAlchemy URL; none = SQLite in work_dir.")
+    catalogue_password: SecretStr | None = Field(None, description="Password for a catalogue that is a database URL.")
     engine: str = Field("studio", description="Which engine makes the images.")
     engine_options: dict[str, str] = Field(default_factory=dict, description="Handed to the engine as they are.")
     max_attempts: int = Field(3, ge=1, le=10, description="How many times a shot may be tried because of its grade.")
@@ -65,3 +66,9 @@ def load_settings(**overrides: object) -> Settings:
             f"ZIMAGE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
         )
         raise ConfigurationError(f"These settings cannot be used: {wrong}.") from None
+
+
+def set_environment_defaults(**defaults: str) -> None:
+    """Set variables for libraries that read the environment on import, unless the user has set them already."""
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,10 @@ _CARD_OF: dict[OverlayRole, CardRole] = {
     "original_price": "price",
     "caption": "caption",
 }
+
+
+OVERLAY_VERSION: Final = "1"
+"""Part of a finished picture's key: raise it when the same overlay would be drawn differently."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,50 @@
+"""The `zimage` command: a thin face over the flows. Every command is one question or one order.
+
+Heavy imports (Prefect, pixels) happen inside the commands that need them, so that `zimage --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows import cli_look, cli_produce, cli_prompts
+from zimage_core.errors import ConfigurationError, ZImageError
+from zimage_core.settings import set_environment_defaults
+
+app = typer.Typer(
+    name="zimage",
+    help="Turn a product catalogue into published, graded, labelled e-commerce images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(cli_prompts.app, name="prompts")
+for commands in (cli_produce.COMMANDS, cli_look.COMMANDS):
+    for command in commands:
+        app.command(command.__name__.rstrip("_"))(command)
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log lines too.")] = False,
+) -> None:
+    """Set up logging before anything imports Prefect."""
+    set_environment_defaults(
+        PREFECT_LOGGING_LEVEL="INFO" if verbose else "WARNING",
+        PREFECT_LOGGING_EXTRA_LOGGERS="zimage_core",
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    )
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one sentence and an exit code, never a stack trace."""
+    try:
+        app()
+    except ZImageError as error:
+        Console(stderr=True).print(f"[bold red]{error.code}[/]: ", end="")
+        Console(stderr=True, markup=False, highlight=False).print(str(error))
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)

@@ -1,0 +1,271 @@
+"""Commands that make something: demo, run, plan, publish, rollback, decide, regrade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
+
+import typer
+from rich.console import Console
+
+from zimage_core.domain import SceneName
+from zimage_core.errors import ConfigurationError
+from zimage_core.settings import load_settings
+
+if TYPE_CHECKING:
+    from tasks.order import ProductionOrder
+
+DEMO_PROMOTION = "618"
+
+Catalogue = Annotated[str, typer.Argument(help="CSV, TSV, Excel or Parquet file, or a database URL.")]
+PromotionOption = Annotated[str, typer.Option("--promotion", "-p", help="A file of prompts/promotions/.")]
+SceneOption = Annotated[list[str] | None, typer.Option("--scene", "-s", help="Instead of the promotion's; repeatable.")]
+ChannelOption = Annotated[list[str] | None, typer.Option("--channel", "-c", help="Instead of the promotion's.")]
+ColumnOption = Annotated[list[str] | None, typer.Option("--column", help="our_field=Your column; repeatable.")]
+EngineOption = Annotated[str | None, typer.Option("--engine", help="Which engine; see `zimage doctor`.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many products.")]
+TableOption = Annotated[str | None, typer.Option(help="For a database URL: the table.")]
+QueryOption = Annotated[str | None, typer.Option(help="For a database URL: one SELECT.")]
+SheetOption = Annotated[str | None, typer.Option(help="For Excel: the sheet.")]
+PriceOption = Annotated[str, typer.Option("--price-format", help="auto, dot (1,299.00) or comma (1.299,00).")]
+WorkOption = Annotated[Path | None, typer.Option("--work-dir", help="Where the ledger and the layers are kept.")]
+OutOption = Annotated[Path | None, typer.Option("--out-dir", help="Where images and reports go.")]
+RunArgument = Annotated[str | None, typer.Argument(help="A run's id; none = the latest.")]
+
+
+def run(
+    catalogue: Catalogue,
+    promotion: PromotionOption = "everyday",
+    scene: SceneOption = None,
+    channel: ChannelOption = None,
+    column: ColumnOption = None,
+    engine: EngineOption = None,
+    limit: LimitOption = None,
+    table: TableOption = None,
+    query: QueryOption = None,
+    sheet: SheetOption = None,
+    price_format: PriceOption = "auto",
+    publish: Annotated[bool, typer.Option(help="Release what is accepted.")] = True,
+    work_dir: WorkOption = None,
+    out_dir: OutOption = None,
+) -> None:
+    """Make, grade and publish the images of a catalogue. The same command again continues where it stopped."""
+    _produce(
+        _order(
+            catalogue=catalogue,
+            promotion=promotion,
+            scenes=_scenes(scene),
+            channels=tuple(channel) if channel else None,
+            columns=_columns(column),
+            engine=engine,
+            limit=limit,
+            table=table,
+            query=query,
+            sheet=sheet,
+            price_format=price_format,
+            publish=publish,
+            work_dir=work_dir,
+            out_dir=out_dir,
+        )
+    )
+
+
+def demo(work_dir: WorkOption = None, out_dir: OutOption = None) -> None:
+    """Run everything on the example catalogue, on this computer's CPU, and say where to look."""
+    catalogue = load_settings().examples_dir / "catalogue.csv"
+    _produce(_order(catalogue=str(catalogue), promotion=DEMO_PROMOTION, work_dir=work_dir, out_dir=out_dir))
+
+
+def plan(
+    catalogue: Catalogue,
+    promotion: PromotionOption = "everyday",
+    scene: SceneOption = None,
+    channel: ChannelOption = None,
+    column: ColumnOption = None,
+    engine: EngineOption = None,
+    limit: LimitOption = None,
+    table: TableOption = None,
+    query: QueryOption = None,
+    sheet: SheetOption = None,
+    price_format: PriceOption = "auto",
+    work_dir: WorkOption = None,
+    out_dir: OutOption = None,
+) -> None:
+    """Say what a run would make, how long it would take and cost, and what it would refuse. Nothing is spent."""
+    from flows.plan import dry_run
+    from tasks.runtime import opened_rooms
+
+    order = _order(
+        catalogue=catalogue,
+        promotion=promotion,
+        scenes=_scenes(scene),
+        channels=tuple(channel) if channel else None,
+        columns=_columns(column),
+        engine=engine,
+        limit=limit,
+        table=table,
+        query=query,
+        sheet=sheet,
+        price_format=price_format,
+        work_dir=work_dir,
+        out_dir=out_dir,
+    )
+    with opened_rooms():
+        dry_run(order, Console())
+
+
+def publish(
+    run_id: RunArgument = None,
+    partial: Annotated[bool, typer.Option(help="Although some shots failed: release what is accepted.")] = False,
+    work_dir: WorkOption = None,
+    out_dir: OutOption = None,
+) -> None:
+    """Release what is accepted now, for instance after people have decided; then write the report again."""
+    with _flows():
+        from flows.publish import publish as publish_flow
+        from tasks.report import write_report
+        from tasks.runs import order_of, unaccounted
+
+        order, known = order_of(run_id, work_dir, out_dir)
+        if not partial and (missing := unaccounted(order, known)):
+            raise ConfigurationError(
+                f"{missing} shots of {known} are not made yet; run it again first, or give --partial to leave them out."
+            )
+        release = publish_flow(order, known)
+        write_report(order, known)
+    console = Console()
+    if release is None:
+        console.print("Nothing is accepted yet, so nothing was released.")
+    _say_where_to_look(order, known, console)
+
+
+def rollback(
+    promotion: Annotated[str, typer.Argument(help="Whose pointer to move back.")],
+    to: Annotated[str | None, typer.Option(help="A release id; none = the one before the current.")] = None,
+    work_dir: WorkOption = None,
+    out_dir: OutOption = None,
+) -> None:
+    """Point a promotion at an earlier release. Files are never deleted, so this takes no time."""
+    from tasks.publish import roll_back
+    from tasks.runtime import opened_rooms
+
+    with opened_rooms():
+        release = roll_back(promotion, to, work_dir, out_dir)
+    Console().print(f"{promotion} now points at release {release.release_id} ({release.rendition_count} files).")
+
+
+def decide(
+    decisions: Annotated[Path, typer.Argument(help="The CSV that the contact sheet exports.")],
+    who: Annotated[str | None, typer.Option(help="Who decided, where the file does not say.")] = None,
+    work_dir: WorkOption = None,
+    out_dir: OutOption = None,
+) -> None:
+    """Record people's decisions on doubtful images; then `zimage publish`, or run again for those asked for anew."""
+    from tasks.review import record_decisions
+    from tasks.runtime import opened_rooms
+
+    with opened_rooms():
+        counts = record_decisions(decisions, who, work_dir, out_dir)
+    said = ", ".join(f"{count} × {kind}" for kind, count in sorted(counts.items())) or "nothing new"
+    Console().print(f"Recorded: {said}. Next: `zimage publish`, or run again for the images asked for anew.")
+
+
+def regrade(
+    rubric: Annotated[Path, typer.Argument(help="The rubric.yaml to judge by.")],
+    run_id: RunArgument = None,
+    work_dir: WorkOption = None,
+    out_dir: OutOption = None,
+) -> None:
+    """Judge the kept images of a run by another rubric and print what would change. No engine is called."""
+    with _flows():
+        from flows.regrade import regrade as regrade_flow
+        from tasks.runs import order_of
+
+        order, known = order_of(run_id, work_dir, out_dir)
+        for line in regrade_flow(order, known, rubric.resolve()):
+            Console().print(line, highlight=False)
+
+
+COMMANDS = (demo, run, plan, publish, rollback, decide, regrade)
+
+
+# ---------------------------------------------------------------- behind the commands
+
+
+@contextmanager
+def _flows() -> Iterator[None]:
+    """Say that Prefect is starting (its first import and server take seconds), and close what was opened."""
+    Console(stderr=True).print("[dim]Starting Prefect …[/]")
+    from tasks.runtime import opened_rooms
+
+    with opened_rooms():
+        yield
+
+
+def _produce(order: ProductionOrder) -> None:
+    console = Console()
+    with _flows():
+        from flows.produce import produce
+        from flows.progress import progress
+        from tasks.runs import tally_of_newest
+
+        with progress(console, tally_of_newest(order)):
+            run_id = produce(order)
+        _say_where_to_look(order, run_id, console)
+
+
+def _say_where_to_look(order: ProductionOrder, run_id: str, console: Console) -> None:
+    """Print where the images and the report are, and what a person has to do next."""
+    from tasks.report import report_folder
+    from tasks.runs import tally_of
+
+    tally, settings = tally_of(order, run_id), order.settings()
+    folder = report_folder(order, run_id).resolve()
+    lines = [
+        f"Run {run_id}: {tally.accepted} accepted, {tally.doubtful} doubtful, {tally.given_up} given up, "
+        f"{tally.refused} refused.",
+        f"Images         {settings.out_dir.resolve() / 'cdn'}",
+        f"Contact sheet  {folder / 'index.html'}",
+        f"Report         {folder / 'report.csv'}",
+        f"Refused rows   {folder / 'refusals.csv'}",
+    ]
+    if tally.doubtful:
+        lines.append(
+            f"{tally.doubtful} images wait for a person: mark them on the contact sheet, export, then "
+            "`zimage decide decisions.csv` and `zimage publish`."
+        )
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _order(**fields: object) -> ProductionOrder:
+    """Return the order, or say in one sentence which option is wrong."""
+    from pydantic import ValidationError
+
+    from tasks.order import ProductionOrder
+
+    try:
+        return ProductionOrder.model_validate(fields)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise ConfigurationError(f"This cannot be ordered: {wrong}.") from None
+
+
+def _scenes(names: list[str] | None) -> tuple[SceneName, ...] | None:
+    known = get_args(SceneName)
+    for name in names or ():
+        if name not in known:
+            raise ConfigurationError(f"There is no scene '{name}'; the scenes are {', '.join(known)}.")
+    return tuple(cast("list[SceneName]", names)) if names else None
+
+
+def _columns(pairs: list[str] | None) -> dict[str, str]:
+    mapping = {}
+    for pair in pairs or ():
+        field, equals, column = pair.partition("=")
+        if not (field and equals and column):
+            raise ConfigurationError(f"'--column {pair}' should read our_field=Your column, as in sku=Artikelnummer.")
+        mapping[field.strip()] = column
+    return mapping

@@ -1,0 +1,30 @@
+"""The dry run: everything up to the promise of shots, printed instead of kept. No ledger row, no engine call."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from tasks.extract import read_products
+from tasks.order import ProductionOrder
+from tasks.plan import planned_shots
+from zimage_core.domain import Refusal
+from zimage_core.planning import ensure_something
+
+SHOWN_REFUSALS = 20
+
+
+def dry_run(order: ProductionOrder, console: Console) -> None:
+    """Print counts, forecast, refusals and rule conflicts. Raises PlanError when nothing at all could be made."""
+    extracted = read_products(order)
+    plan = planned_shots(order, extracted)
+    refused = [*extracted.refusals, *(answer for answer in plan if isinstance(answer, Refusal))]
+    console.print(Markdown(plan.forecast.to_markdown()))
+    if refused:
+        console.print(f"\nRefused: {len(refused)}")
+        for refusal in refused[:SHOWN_REFUSALS]:
+            where = f"row {refusal.record_no}" if refusal.record_no else refusal.stage
+            console.print(f"  {where} · {refusal.sku or '-'} · {refusal.reason}", markup=False, highlight=False)
+        if len(refused) > SHOWN_REFUSALS:
+            console.print(f"  and {len(refused) - SHOWN_REFUSALS} more")
+    ensure_something(plan.forecast)

@@ -1,0 +1,43 @@
+"""The main sentence: a catalogue becomes graded, published images."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from tasks.report import close_run, report
+
+from flows.publish import publish
+from flows.shard import produce_shard
+from tasks.extract import extract
+from tasks.order import ProductionOrder
+from tasks.plan import plan
+from tasks.runtime import shard_labels
+from zimage_core.errors import EngineError
+
+
+@flow(name="produce", flow_run_name="{order.promotion} · {order.catalogue}")
+def produce(order: ProductionOrder) -> str:
+    """Extract, plan, make every shot shard by shard, publish what is accepted, report. Returns the run's id.
+
+    The same order again continues where the last one ended, whatever ended it. Completed means that the ledger
+    accounts for every promised shot: accepted, waiting for a person, or given up with a reason. When some failed for
+    now, nothing is released, the report says which, and EngineError is raised.
+    """
+    extracted = extract(order)
+    plan(order, extracted)
+    run_id = extracted.run_id
+    shards: list[State[int]] = [
+        produce_shard(order, run_id, shard_id, label, return_state=True)
+        for shard_id, label in shard_labels(order, run_id)
+    ]
+    failed = [str(state.message) for state in shards if not state.is_completed()]
+    if order.publish and not failed:
+        publish(order, run_id)
+    report(order, run_id)
+    close_run(order, run_id, failed)
+    if failed:
+        raise EngineError(
+            f"{len(failed)} of {len(shards)} shards are not finished: {failed[0]} Nothing was released; run again to "
+            "make only what is missing."
+        )
+    return run_id

@@ -1,0 +1,26 @@
+"""Publish what the ledger accepted: renditions for every channel, then one pointer."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.order import ProductionOrder
+from tasks.publish import accepted_shots, make_renditions, release
+from tasks.runtime import batches_of
+from zimage_core.domain import Release
+
+
+@flow(name="publish", flow_run_name="publish {run_id}", task_runner=ThreadPoolTaskRunner(max_workers=2))
+def publish(order: ProductionOrder, run_id: str) -> Release | None:
+    """Make the renditions that are missing, then switch the promotion's pointer. None when nothing is accepted yet.
+
+    Raises PublishError when a file cannot be made or stored; the release before it still stands.
+    """
+    making = [
+        make_renditions.submit(order, run_id, batch, f"{run_id} {number}")
+        for number, batch in enumerate(batches_of(order, accepted_shots(order, run_id)), 1)
+    ]
+    for future in making:
+        future.result()
+    return release(order, run_id)

@@ -1,0 +1,79 @@
+"""The shard subflow: one worker answers for its shots until each is accepted, doubtful, given up or failed for now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.generate import Assignment, due_assignments, generate
+from tasks.grade import grade, ungraded_shots
+from tasks.lease import shard_lease
+from tasks.order import ProductionOrder
+from tasks.runtime import batch_label, batches_of, unfinished_shots
+from zimage_core.errors import EngineError
+
+FAILED_BATCHES_IN_A_ROW = 3
+"""After so many batches that failed in every try the engine is taken to be down: the rest waits for the next run."""
+
+
+@flow(name="produce-shard", flow_run_name="{label}", task_runner=ThreadPoolTaskRunner(max_workers=2))
+def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str) -> int:
+    """Make and grade what the shard still misses, round by round: each makes what the last one's grades asked for.
+
+    What was made before (by a killed worker, by another run) is read from the ledger, not made again. Returns the
+    number of shots it answers for. Raises EngineError when some could not be made for now; run it again and only those
+    are tried.
+    """
+    with shard_lease(order, shard_id):
+        _grade_all(order, run_id, shard_id, ungraded_shots(order, run_id, shard_id))
+        failed: dict[str, str] = {}
+        while due := [a for a in due_assignments(order, run_id, shard_id) if a.shot_id not in failed]:
+            failed |= _round(order, run_id, shard_id, due)
+        return _account(order, run_id, shard_id, failed)
+
+
+def _round(order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Assignment]) -> dict[str, str]:
+    """Make these attempts batch by batch, grading one batch while the next is made; return what failed, with why."""
+    failed: dict[str, str] = {}
+    grading: list[PrefectFuture[int]] = []
+    failed_in_a_row = 0
+    for batch in batches_of(order, due):
+        shot_ids = [assignment.shot_id for assignment in batch]
+        if failed_in_a_row >= FAILED_BATCHES_IN_A_ROW:
+            failed |= dict.fromkeys(shot_ids, "not tried: the engine failed several batches in a row")
+            continue
+        label = batch_label(order, run_id, shard_id, shot_ids)
+        state = generate(order, run_id, shard_id, batch, label, return_state=True)
+        grading.append(grade.submit(order, run_id, shard_id, shot_ids, label))
+        failed_in_a_row = 0 if state.is_completed() else failed_in_a_row + 1
+        if not state.is_completed():
+            still_due = {a.shot_id for a in due_assignments(order, run_id, shard_id)}
+            failed |= {shot_id: str(state.message) for shot_id in shot_ids if shot_id in still_due}
+    for future in grading:
+        future.result()
+    return failed
+
+
+def _grade_all(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence[str]) -> None:
+    """Judge attempts that are there already: made before a crash, or by a run with other prices or another rubric."""
+    grading = [
+        grade.submit(order, run_id, shard_id, batch, batch_label(order, run_id, shard_id, batch))
+        for batch in batches_of(order, shot_ids)
+    ]
+    for future in grading:
+        future.result()
+
+
+def _account(order: ProductionOrder, run_id: str, shard_id: str, failed: dict[str, str]) -> int:
+    """Ask the ledger, not this process, whether every shot of the shard has come to its end."""
+    open_shots, promised = unfinished_shots(order, run_id, shard_id)
+    if open_shots:
+        why = next((failed[shot_id] for shot_id in open_shots if shot_id in failed), "they were not reached")
+        raise EngineError(
+            f"{len(open_shots)} of {promised} shots could not be made for now ({why}). "
+            "The others are kept; run again and only these are tried."
+        )
+    return promised

@@ -1,0 +1,182 @@
+"""Generate: a batch of assignments becomes attempts. What the ledger already has is not made again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prefect import task
+
+from tasks.layers import cutout_of, keep_attempt
+from tasks.lease import held_lease
+from tasks.order import ProductionOrder
+from tasks.runtime import (
+    RETRIES,
+    RETRY_DELAYS_S,
+    RETRY_JITTER,
+    Rooms,
+    is_retryable,
+    resident_engine,
+    rooms,
+    shard_promises,
+)
+from zimage_core.domain import Attempt, Change, EngineInfo, Promise, Prompt, Refusal, attempt_id_of, seed_of
+from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest, render_checked
+from zimage_core.errors import EngineError, EngineRefused, EngineUnavailable, ImageError, PromptError
+from zimage_core.imaging.cutout import CutOut, CutOutFailure
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One attempt to be made: of which shot, which number it is, and what it changes."""
+
+    shot_id: str
+    number: int
+    change: Change
+
+
+def due_assignments(order: ProductionOrder, run_id: str, shard_id: str) -> list[Assignment]:
+    """Return the attempts that the shard's shots need now, in the order they were promised."""
+    return [
+        Assignment(promise.shot.shot_id, standing.number, standing.change)
+        for promise, standing in rooms(order).ledger.standings(run_id, shard_id)
+        if standing.needs == "render"
+    ]
+
+
+@task(
+    name="generate",
+    task_run_name="generate {label}",
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAYS_S,
+    retry_jitter_factor=RETRY_JITTER,
+    retry_condition_fn=is_retryable,
+)
+def generate(order: ProductionOrder, run_id: str, shard_id: str, batch: Sequence[Assignment], label: str) -> int:
+    """Make the attempts of this batch that are missing and return how many were made now.
+
+    A request the engine refuses is kept as an attempt with its reason. When some failed in a way that may pass, the
+    others are kept first and then the error is raised, so that Prefect's retry makes only what is still missing.
+    """
+    open_rooms, resident = rooms(order), resident_engine(order)
+    promises = shard_promises(order, run_id, shard_id)
+    drafts = [(a, _request(open_rooms, promises[a.shot_id], a, order)) for a in _missing(open_rooms, batch)]
+    requests = [draft for _, draft in drafts if isinstance(draft, RenderRequest)]
+    with resident.lock:
+        answers = iter(render_checked(resident.engine, requests))
+    tried: list[Attempt] = []
+    passing: list[EngineError] = []
+    for assignment, draft in drafts:
+        answer = next(answers) if isinstance(draft, RenderRequest) else draft
+        if isinstance(answer, Rendered):
+            tried.append(_made(open_rooms, assignment, answer, resident.engine.info))
+            continue
+        tried.append(_not_made(assignment, answer, resident.engine.info))
+        if answer.error.retryable:
+            passing.append(answer.error)
+    open_rooms.ledger.record_attempts(run_id, tried, lease=held_lease(shard_id))
+    if passing:
+        raise passing[0]
+    return sum(attempt.object_key is not None for attempt in tried)
+
+
+def _missing(open_rooms: Rooms, batch: Sequence[Assignment]) -> list[Assignment]:
+    known = open_rooms.ledger.attempts([assignment.shot_id for assignment in batch])
+    have = {attempt.attempt_id for attempts in known.values() for attempt in attempts}
+    return [a for a in batch if attempt_id_of(a.shot_id, a.number, a.change) not in have]
+
+
+def _request(
+    open_rooms: Rooms, promise: Promise, assignment: Assignment, order: ProductionOrder
+) -> RenderRequest | EngineFailure:
+    """Return the request for one assignment, or why there can be none: its photo is gone or gives no usable cut-out."""
+    shot, change = promise.shot, assignment.change
+    attempt_id = attempt_id_of(shot.shot_id, assignment.number, change)
+    try:
+        cutout = cutout_of(open_rooms, promise, order)
+    except ImageError as error:  # a drive that is away for a moment: the same photo may be there again
+        return EngineFailure(attempt_id, EngineUnavailable(error.sentence, sku=shot.sku, shot_id=shot.shot_id), 0.0)
+    if isinstance(cutout, CutOutFailure):
+        sentence = f"The product could not be cut out of its photo: {cutout.reason}"
+        refused = EngineRefused(sentence, sku=shot.sku, shot_id=shot.shot_id)
+        return EngineFailure(attempt_id, refused, 0.0)
+    return RenderRequest(
+        attempt_id=attempt_id,
+        sku=shot.sku,
+        shot_id=shot.shot_id,
+        number=assignment.number,
+        mode=change.mode or shot.mode,
+        prompt=_worded(open_rooms, promise, change, order.promotion),
+        scene=shot.scene,
+        change=change,
+        seed=seed_of(shot.shot_id, assignment.number),
+        width_px=shot.width_px,
+        height_px=shot.height_px,
+        reference=cutout if isinstance(cutout, CutOut) else None,
+    )
+
+
+def _worded(open_rooms: Rooms, promise: Promise, change: Change, promotion_slug: str) -> Prompt:
+    """Return the promised prompt, or the paraphrase of it that this change asks for."""
+    if change.wording == 0:
+        return promise.shot.prompt
+    library = open_rooms.library
+    promotion = library.promotion(promotion_slug)
+    composed = library.compose(
+        promise.product,
+        promise.shot.scene,
+        library.brand(promotion.brand),
+        promotion,
+        language=promise.shot.prompt.language,
+        wording=change.wording,
+    )
+    if isinstance(composed, Refusal):
+        raise PromptError(composed.reason, sku=promise.product.sku, shot_id=promise.shot.shot_id)
+    return composed
+
+
+def _made(open_rooms: Rooms, assignment: Assignment, answer: Rendered, engine: EngineInfo) -> Attempt:
+    """The attempt whose pixels are in the store; bytes first, so that a row is never without them."""
+    object_key, sha256 = keep_attempt(open_rooms, answer.attempt_id, answer.rgb)
+    return dataclasses.replace(
+        _tried(assignment, engine),
+        object_key=object_key,
+        sha256=sha256,
+        width_px=answer.rgb.shape[1],
+        height_px=answer.rgb.shape[0],
+        placement=answer.placement,
+        seconds=answer.seconds,
+        cost_usd=answer.cost_usd,
+        notes=answer.notes,
+    )
+
+
+def _not_made(assignment: Assignment, failure: EngineFailure, engine: EngineInfo) -> Attempt:
+    """A try that gave no picture, with its reason and whether it may be repeated."""
+    return dataclasses.replace(
+        _tried(assignment, engine),
+        seconds=failure.seconds,
+        error_code=failure.error.code,
+        error=failure.error.sentence,
+        error_retryable=failure.error.retryable,
+    )
+
+
+def _tried(assignment: Assignment, engine: EngineInfo) -> Attempt:
+    return Attempt(
+        attempt_id=attempt_id_of(assignment.shot_id, assignment.number, assignment.change),
+        shot_id=assignment.shot_id,
+        number=assignment.number,
+        seed=seed_of(assignment.shot_id, assignment.number),
+        change=assignment.change,
+        engine=engine.name,
+        engine_fingerprint=engine.fingerprint,
+        object_key=None,
+        sha256=None,
+        width_px=None,
+        height_px=None,
+        placement=None,
+        seconds=0.0,
+        cost_usd=0.0,
+    )

@@ -1,0 +1,130 @@
+"""Grade: attempts of a batch get their findings, a grade, and the verdict of policy on what happens next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+
+from tasks.layers import cutout_of, finish
+from tasks.lease import held_lease
+from tasks.order import ProductionOrder
+from tasks.runtime import Rooms, rooms, shard_promises
+from zimage_core.domain import Attempt, Grade, Promise, Verdict
+from zimage_core.imaging.cutout import CutOut
+from zimage_core.quality.grade import GradeInput
+from zimage_core.quality.grade import grade as grade_attempt
+from zimage_core.quality.policy import next_verdict
+from zimage_core.quality.rubric import Rubric, load_rubric
+from zimage_core.standing import Standing
+
+
+@task(name="grade", task_run_name="grade {label}")
+def grade(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence[str], label: str) -> int:
+    """Judge the latest attempt of each of these shots where this run has not yet judged it; return how many it judged.
+
+    A grade that is already kept for the same pixels, overlay and rubric is used as it is.
+    """
+    open_rooms = rooms(order)
+    promises = shard_promises(order, run_id, shard_id)
+    judged: list[tuple[str, str, str | None, Verdict]] = []
+    grades: list[Grade] = []
+    for promise, standing in open_rooms.ledger.standings(run_id, shard_id, shot_ids=shot_ids):
+        if standing.needs != "grade" or standing.attempt is None:
+            continue
+        shot_id, attempt = promise.shot.shot_id, standing.attempt
+        new = None
+        if attempt.object_key is not None:
+            new = judge(open_rooms, promises[shot_id], attempt, order, open_rooms.rubric)
+            grades.append(new)
+        history = _history(open_rooms, run_id, standing, new)
+        verdict = next_verdict(promise.shot, history, max_attempts=open_rooms.settings.max_attempts)
+        judged.append((shot_id, attempt.attempt_id, new.grade_id if new else None, verdict))
+    open_rooms.ledger.record_grades(grades)
+    open_rooms.ledger.record_verdicts(run_id, judged, lease=held_lease(shard_id))
+    return len(judged)
+
+
+def ungraded_shots(order: ProductionOrder, run_id: str, shard_id: str) -> list[str]:
+    """Return the shots whose latest attempt this run has not judged: after a crash, or when another run made it."""
+    return [
+        promise.shot.shot_id
+        for promise, standing in rooms(order).ledger.standings(run_id, shard_id)
+        if standing.needs == "grade"
+    ]
+
+
+def judge(open_rooms: Rooms, promise: Promise, attempt: Attempt, order: ProductionOrder, rubric: Rubric) -> Grade:
+    """Return the grade of an attempt with the overlay of this run's promotion and prices; nothing is written."""
+    cutout = cutout_of(open_rooms, promise, order)
+    usable = cutout if isinstance(cutout, CutOut) else None
+    finished = finish(open_rooms, promise, attempt, order.promotion, usable)
+    kept = open_rooms.ledger.grade(attempt.attempt_id, finished.key, rubric.hash)
+    if kept is not None:
+        return kept
+    brand = open_rooms.library.brand(open_rooms.library.promotion(order.promotion).brand)
+    return grade_attempt(
+        GradeInput(
+            attempt_id=attempt.attempt_id,
+            finished_key=finished.key,
+            sku=promise.product.sku,
+            scene=promise.shot.scene,
+            mode=attempt.change.mode or promise.shot.mode,
+            attempt_rgb=finished.attempt_rgb,
+            finished_rgb=finished.rgb,
+            placed_texts=finished.texts,
+            cutout=usable,
+            placement=attempt.placement,
+            palette=(*brand.palette, brand.badge_color, brand.badge_text_color, brand.price_color),
+            width_px=promise.shot.width_px,
+            height_px=promise.shot.height_px,
+        ),
+        rubric,
+    )
+
+
+def _history(
+    open_rooms: Rooms, run_id: str, standing: Standing, new: Grade | None
+) -> list[tuple[Attempt, Grade | None]]:
+    """Return the shot's chain so far, each attempt with the grade its verdict rested on, the newest last."""
+    *earlier, newest = standing.chain
+    grades = open_rooms.ledger.verdict_grades([made.attempt_id for made in earlier], run_id=run_id)
+    return [*((made, grades.get(made.attempt_id)) for made in earlier), (newest, new)]
+
+
+@dataclass(frozen=True)
+class LetterChange:
+    """One image's letter under the run's rubric and under another."""
+
+    sku: str
+    scene: str
+    before: str
+    after: str
+    score: float
+    reason: str
+
+
+@task(name="regrade", task_run_name="regrade {label}")
+def regrade_shots(
+    order: ProductionOrder, run_id: str, shot_ids: Sequence[str], rubric_path: Path, label: str
+) -> list[LetterChange]:
+    """Judge the latest attempt of each shot by another rubric, keep those grades, and say what each would become."""
+    open_rooms = rooms(order)
+    rubric = load_rubric(rubric_path)
+    changes, grades = [], []
+    for promise, standing in open_rooms.ledger.standings(run_id, shot_ids=shot_ids):
+        attempt = standing.attempt
+        if attempt is None or attempt.object_key is None:
+            continue
+        before = open_rooms.ledger.verdict_grades([attempt.attempt_id], run_id=run_id).get(attempt.attempt_id)
+        after = judge(open_rooms, promise, attempt, order, rubric)
+        grades.append(after)
+        reason = after.reasons[0] if after.reasons else ""
+        letter = before.letter if before else "-"
+        changes.append(
+            LetterChange(promise.product.sku, promise.shot.scene.name, letter, after.letter, after.score, reason)
+        )
+    open_rooms.ledger.record_grades(grades)
+    return changes

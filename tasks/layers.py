@@ -1,0 +1,138 @@
+"""The layers of a picture: reference photo → cut-out → attempt → finished. Each is kept under its content's key.
+
+A layer that is already in the work store is read, not made again; a changed photo, overlay or attempt has another key.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from tasks.order import ProductionOrder
+from tasks.runtime import Rooms, photo_root
+from zimage_core.domain import Attempt, Overlay, PlacedText, Promise, content_id
+from zimage_core.errors import ImageError
+from zimage_core.imaging.composite import placed_alpha
+from zimage_core.imaging.cutout import (
+    CUTOUT_VERSION,
+    CutOut,
+    CutOutFailure,
+    cut_out,
+    cutout_from_png,
+    cutout_to_png,
+)
+from zimage_core.imaging.fonts import find_font
+from zimage_core.imaging.overlay import OVERLAY_VERSION, draw_overlay
+from zimage_core.imaging.pixels import Rgb, decode_png, encode_png, read_photo, sha256_hex
+from zimage_core.prompting import overlay_for
+
+PNG = "image/png"
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """An attempt with its overlay drawn: the pixels before and after, where each text stands, the key of it all."""
+
+    attempt_rgb: Rgb
+    rgb: Rgb
+    texts: tuple[PlacedText, ...]
+    key: str
+
+
+def cutout_of(rooms: Rooms, promise: Promise, order: ProductionOrder) -> CutOut | CutOutFailure | None:
+    """Return the cut-out of the promise's reference photo, from the store or made now; None when it has no photo.
+
+    Raises ImageError when the photo is gone or is no longer the one that was promised from.
+    """
+    reference, sha256 = promise.shot.reference, promise.shot.reference_sha256
+    if reference is None or sha256 is None:
+        return None
+    key = f"cutouts/{sha256[:16]}-{CUTOUT_VERSION}"
+    if rooms.work.exists(f"{key}.png"):
+        return _kept_cutout(rooms, f"{key}.png")
+    if rooms.work.exists(f"{key}.json"):
+        kept = json.loads(rooms.work.get(f"{key}.json"))
+        return CutOutFailure(kept["code"], kept["reason"])
+    photo = _photo_bytes(photo_root(order) / reference, sha256, promise.product.sku)
+    made = cut_out(read_photo(photo, max_megapixels=rooms.settings.max_photo_megapixels))
+    if isinstance(made, CutOutFailure):
+        kept_failure = json.dumps({"code": made.code, "reason": made.reason}, ensure_ascii=False).encode()
+        rooms.work.put(f"{key}.json", kept_failure, content_type="application/json")
+    else:
+        rooms.work.put(f"{key}.png", cutout_to_png(made), content_type=PNG)
+    return made
+
+
+@lru_cache(maxsize=16)
+def _kept_cutout(rooms: Rooms, key: str) -> CutOut:
+    """A product's scenes follow each other, so a few decoded cut-outs are kept in memory."""
+    return cutout_from_png(rooms.work.get(key))
+
+
+def _photo_bytes(path: Path, sha256: str, sku: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"The photo {path.name} cannot be read any more: {error.strerror}.", sku=sku) from error
+    if sha256_hex(data) != sha256:
+        raise ImageError(f"The photo {path.name} was changed since the catalogue was read; run again.", sku=sku)
+    return data
+
+
+def keep_attempt(rooms: Rooms, attempt_id: str, rgb: Rgb) -> tuple[str, str]:
+    """Store an attempt's pixels as PNG and return its key and sha256. Bytes first, then the ledger's row."""
+    data = encode_png(rgb)
+    key = f"attempts/{attempt_id[:2]}/{attempt_id}.png"
+    rooms.work.put(key, data, content_type=PNG)
+    return key, sha256_hex(data)
+
+
+def attempt_pixels(rooms: Rooms, attempt: Attempt) -> Rgb:
+    """Return the kept pixels (height_px, width_px, 3) of an attempt that was made."""
+    if attempt.object_key is None:
+        raise ImageError("This attempt has no pixels: its engine failed.", shot_id=attempt.shot_id)
+    return decode_png(rooms.work.get(attempt.object_key))
+
+
+def overlay_of(rooms: Rooms, promise: Promise, attempt: Attempt, promotion: str) -> Overlay:
+    """Return what the promotion writes over this attempt; nothing where no channel of the shot or no room allows it."""
+    wanted = rooms.library.promotion(promotion)
+    overlay = overlay_for(
+        promise.product,
+        wanted,
+        rooms.library.brand(wanted.brand),
+        language=wanted.language,
+        layout=attempt.change.layout,
+    )
+    allowed = any(rooms.channels[slug].overlay_allowed for slug in promise.channels)
+    if allowed and promise.shot.scene.stage.text_room != "none":
+        return overlay
+    return Overlay((), overlay.badge_color, overlay.badge_text_color, overlay.price_color, overlay.font)
+
+
+def finished_key_of(attempt: Attempt, overlay: Overlay) -> str:
+    """Return the key of an attempt under an overlay, without drawing it."""
+    if not overlay.texts:
+        return content_id("finished", attempt.sha256)
+    return content_id("finished", attempt.sha256, overlay, OVERLAY_VERSION, *_fonts(overlay))
+
+
+def _fonts(overlay: Overlay) -> tuple[str, str]:
+    """The font files decide pixels, so they are part of the key."""
+    return find_font(overlay.font, bold=True).fingerprint, find_font(overlay.font, bold=False).fingerprint
+
+
+def finish(rooms: Rooms, promise: Promise, attempt: Attempt, promotion: str, cutout: CutOut | None) -> Finished:
+    """Draw the promotion's overlay over an attempt's pixels, beside the product wherever the scene leaves room."""
+    rgb = attempt_pixels(rooms, attempt)
+    overlay = overlay_of(rooms, promise, attempt, promotion)
+    key = finished_key_of(attempt, overlay)
+    if not overlay.texts:
+        return Finished(rgb, rgb, (), key)
+    alpha = None
+    if cutout is not None and attempt.placement is not None:
+        alpha = placed_alpha(cutout, attempt.placement, rgb.shape[1], rgb.shape[0])
+    drawn, texts = draw_overlay(rgb, overlay, product_alpha=alpha, text_room=promise.shot.scene.stage.text_room)
+    return Finished(rgb, drawn, texts, key)

@@ -1,0 +1,62 @@
+"""What an operator orders: a production's parameters, as the Prefect UI draws them and the command line fills them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from sqlalchemy import make_url
+
+from zimage_core.domain import SceneName
+from zimage_core.settings import Settings, load_settings
+
+
+class ProductionOrder(BaseModel):
+    """One production: which catalogue, for which promotion, made by which engine, and where it goes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    catalogue: str = Field(
+        title="Catalogue",
+        description="A CSV, TSV, Excel or Parquet file, or a database URL without its password.",
+        min_length=1,
+    )
+    promotion: str = Field("everyday", title="Promotion", description="A file of prompts/promotions/, without .yaml.")
+    table: str | None = Field(None, title="Table", description="For a database: the table to read.")
+    query: str | None = Field(None, title="Query", description="For a database: one SELECT, instead of a table.")
+    sheet: str | None = Field(None, title="Sheet", description="For Excel: the sheet to read; none = the first.")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        title="Columns",
+        description="Our field: your column, where the names are not known to us.",
+    )
+    price_format: Literal["auto", "dot", "comma"] = Field(
+        "auto", title="Price format", description="dot: 1,299.00; comma: 1.299,00; auto refuses what is ambiguous."
+    )
+    scenes: tuple[SceneName, ...] | None = Field(None, title="Scenes", description="None = those of the promotion.")
+    channels: tuple[str, ...] | None = Field(None, title="Channels", description="None = those of the promotion.")
+    engine: str | None = Field(None, title="Engine", description="None = the configured one.")
+    limit: int | None = Field(None, ge=1, title="Limit", description="Only the first so many products.")
+    publish: bool = Field(
+        True, title="Publish", description="Release what is accepted when every shot is accounted for."
+    )
+    work_dir: Path | None = Field(None, title="Work folder", description="None = the configured one.")
+    out_dir: Path | None = Field(None, title="Output folder", description="None = the configured one.")
+
+    @field_validator("scenes", "channels", mode="before")
+    @classmethod
+    def _empty_means_none(cls, value: object) -> object:
+        return None if value in ((), [], "") else value
+
+    @field_validator("catalogue")
+    @classmethod
+    def _no_password(cls, value: str) -> str:
+        """An order is shown in the Prefect UI and kept in the ledger: no place for a password."""
+        if "://" in value and make_url(value).password:
+            raise ValueError("a database URL must not hold a password here; put it into ZIMAGE_CATALOGUE_PASSWORD")
+        return value
+
+    def settings(self) -> Settings:
+        """Return the process's settings with this order's own choices on top."""
+        return load_settings(engine=self.engine, work_dir=self.work_dir, out_dir=self.out_dir)

@@ -1,0 +1,63 @@
+"""Plan: products and scenes become promised shots, with a forecast before anything is spent."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from tasks.extract import Extracted, kept_products
+from tasks.order import ProductionOrder
+from tasks.runtime import artifact_key, resident_engine, rooms
+from zimage_core.domain import Promise, Refusal
+from zimage_core.engines.registry import engines_for_mode
+from zimage_core.planning import Forecast, Plan, ensure_something, iter_plan
+
+PROMISES_AT_ONCE = 500
+"""Rows per ledger write while planning: memory stays flat however large the catalogue is."""
+
+
+@task(name="plan", task_run_name="plan {extracted.run_id}")
+def plan(order: ProductionOrder, extracted: Extracted) -> Forecast:
+    """Promise every shot of the run in the ledger (once; planning again promises nothing new) and return the forecast.
+
+    Raises PlanError when nothing at all can be made, naming why.
+    """
+    ledger = rooms(order).ledger
+    refusals: list[Refusal] = []
+    batch: list[Promise] = []
+    shots = planned_shots(order, extracted)
+    for planned in shots:
+        if isinstance(planned, Refusal):
+            refusals.append(planned)
+            continue
+        batch.append(planned)
+        if len(batch) >= PROMISES_AT_ONCE:
+            ledger.promise(batch)
+            batch = []
+    ledger.record_refusals(extracted.run_id, refusals)
+    ensure_something(shots.forecast)
+    ledger.promise(batch)
+    create_markdown_artifact(
+        markdown=shots.forecast.to_markdown(),
+        key=artifact_key("plan", order.promotion),
+        description=f"What run {extracted.run_id} will make",
+    )
+    return shots.forecast
+
+
+def planned_shots(order: ProductionOrder, extracted: Extracted) -> Plan:
+    """Return the promises and refusals of this order as a stream that counts them in its forecast; nothing is kept."""
+    open_rooms = rooms(order)
+    promotion = open_rooms.library.promotion(order.promotion)
+    return iter_plan(
+        kept_products(extracted),
+        open_rooms.library,
+        promotion,
+        open_rooms.channels,
+        resident_engine(order).engine.info,
+        run_id=extracted.run_id,
+        scenes=order.scenes,
+        channels_wanted=order.channels,
+        shard_size=open_rooms.settings.shard_size,
+        able_engines=engines_for_mode,
+    )

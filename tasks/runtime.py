@@ -1,0 +1,189 @@
+"""What every task needs from the process it runs in: opened rooms, the resident engine, retry rules, names, artifacts.
+
+Task arguments are small records (an order, ids); live things (ledger, stores, engine) are opened once per process here
+and found again by the order's settings, so that a task may run in any thread or in another process alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from prefect import Task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import exponential_backoff
+
+from tasks.order import ProductionOrder
+from zimage_core.domain import Channel, Promise
+from zimage_core.engines.base import Engine
+from zimage_core.engines.registry import create_engine
+from zimage_core.errors import ZImageError
+from zimage_core.ledger import Ledger
+from zimage_core.prompting import PromptLibrary
+from zimage_core.publishing import load_channels
+from zimage_core.quality.rubric import Rubric, load_rubric
+from zimage_core.settings import Settings
+from zimage_core.storage import LocalStore, Store
+
+Item = TypeVar("Item")
+
+log = logging.getLogger("zimage_core.tasks")
+
+RETRIES = 3
+RETRY_DELAYS_S = exponential_backoff(backoff_factor=1)  # 1, 2, 4 s; with the jitter below no two batches knock at once
+RETRY_JITTER = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Rooms:
+    """The rooms of the core as this process has opened them for one set of settings."""
+
+    settings: Settings
+    ledger: Ledger
+    work: Store
+    cdn: Store
+    library: PromptLibrary
+    channels: Mapping[str, Channel]
+    rubric: Rubric
+
+
+@dataclass(frozen=True, eq=False)
+class ResidentEngine:
+    """An engine that stays loaded between batches, and the lock that lets one batch at a time through to it."""
+
+    engine: Engine
+    lock: threading.Lock
+
+
+_opening = threading.Lock()
+_rooms: dict[str, Rooms] = {}
+_engines: dict[str, ResidentEngine] = {}
+
+
+def rooms(order: ProductionOrder) -> Rooms:
+    """Return the opened rooms for this order's settings; the first call in a process opens them."""
+    settings = order.settings()
+    key = repr((settings.model_dump(exclude={"ledger_url"}), settings.resolved_ledger_url()))
+    with _opening:
+        if key not in _rooms:
+            settings.work_dir.mkdir(parents=True, exist_ok=True)
+            settings.out_dir.mkdir(parents=True, exist_ok=True)
+            _rooms[key] = Rooms(
+                settings=settings,
+                ledger=Ledger.open(settings.resolved_ledger_url()),
+                work=LocalStore(settings.work_dir / "store"),
+                cdn=LocalStore(settings.out_dir / "cdn"),
+                library=PromptLibrary.load(settings.prompts_dir),
+                channels=load_channels(),
+                rubric=load_rubric(settings.rubric),
+            )
+        return _rooms[key]
+
+
+def resident_engine(order: ProductionOrder) -> ResidentEngine:
+    """Return the order's engine, loaded once per process. Raises ConfigurationError for a name nobody knows."""
+    settings = order.settings()
+    key = repr((settings.engine, sorted(settings.engine_options.items())))
+    with _opening:
+        if key not in _engines:
+            _engines[key] = ResidentEngine(create_engine(settings.engine, settings.engine_options), threading.Lock())
+        return _engines[key]
+
+
+@contextmanager
+def opened_rooms() -> Iterator[None]:
+    """Close every ledger and engine that was opened meanwhile, however the body ends: for commands and tests."""
+    try:
+        yield
+    finally:
+        with _opening:
+            for resident in _engines.values():
+                resident.engine.close()
+            for room in _rooms.values():
+                room.ledger.close()
+            _engines.clear()
+            _rooms.clear()
+        _kept_promises.cache_clear()
+
+
+def shard_promises(order: ProductionOrder, run_id: str, shard_id: str) -> Mapping[str, Promise]:
+    """Return the promises of a shard by shot_id; insert-only rows, so a process may keep them."""
+    return _kept_promises(rooms(order).ledger, run_id, shard_id)
+
+
+@lru_cache(maxsize=4)
+def _kept_promises(ledger: Ledger, run_id: str, shard_id: str) -> Mapping[str, Promise]:
+    return {promise.shot.shot_id: promise for promise in ledger.promises(run_id, shard_id)}
+
+
+# ---------------------------------------------------------------- retries
+
+
+def is_retryable(task: Task[..., object], task_run: TaskRun, state: State[object]) -> bool:
+    """Prefect's question after a failed try; the error's class answers it. An error that is not ours is not retried."""
+    error = state.result(raise_on_failure=False)
+    retryable = isinstance(error, ZImageError) and error.retryable
+    if retryable:
+        log.warning("%s will be tried again: %s", task.name, error)
+    return retryable
+
+
+# ---------------------------------------------------------------- batches, names and artifacts
+
+
+def photo_root(order: ProductionOrder) -> Path:
+    """Return the folder that image paths of the catalogue are relative to: a file's own, else the working folder."""
+    return Path() if "://" in order.catalogue else Path(order.catalogue).parent
+
+
+def batches_of(order: ProductionOrder, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Yield these items in runs of the configured batch size: what one task run takes."""
+    size = order.settings().batch_size
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def promised_shots(order: ProductionOrder, run_id: str) -> list[str]:
+    """Return every shot of a run in the order of its promises."""
+    return [promise.shot.shot_id for promise in rooms(order).ledger.iter_promises(run_id)]
+
+
+def unfinished_shots(order: ProductionOrder, run_id: str, shard_id: str) -> tuple[list[str], int]:
+    """Return the shots of a shard that still need something made or graded, and how many it promised."""
+    found = list(rooms(order).ledger.standings(run_id, shard_id))
+    return [promise.shot.shot_id for promise, standing in found if standing.needs != "nothing"], len(found)
+
+
+def shard_labels(order: ProductionOrder, run_id: str) -> list[tuple[str, str]]:
+    """Return each shard of a run with the name its flow run gets: promotion and SKU range."""
+    ledger = rooms(order).ledger
+    return [
+        (shard_id, f"{order.promotion} · {sku_range(ledger.promises(run_id, shard_id))}")
+        for shard_id in ledger.promised_shards(run_id)
+    ]
+
+
+def batch_label(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence[str]) -> str:
+    """Return the name of a batch's task runs: its SKU range."""
+    promises = shard_promises(order, run_id, shard_id)
+    return sku_range([promises[shot_id] for shot_id in shot_ids])
+
+
+def sku_range(promises: Sequence[Promise]) -> str:
+    """Return the first and last SKU of these promises, as people read a range; '' for none."""
+    if not promises:
+        return ""
+    first, last = promises[0].product.sku, promises[-1].product.sku
+    return first if first == last else f"{first} … {last}"
+
+
+def artifact_key(*parts: str) -> str:
+    """Return an artifact key out of these parts: Prefect takes lower-case letters, digits and dashes only."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
