@@ -48,6 +48,7 @@ LABELS: Final[dict[str, tuple[str, str]]] = {
     "wording": ("换措辞", "wording"),
     "backdrop": ("换背景", "backdrop"),
     "layout": ("换文字版式", "text layout"),
+    "made_as": ("做法", "Mode"),
     "mode": ("换做法", "mode"),
     "failed_try": ("引擎未出图", "No picture from the engine"),
     "findings": ("检查明细", "Findings"),
