@@ -73,7 +73,8 @@ class Reader(Protocol):
 
 def plain(text: str) -> str:
     """Return the form in which texts are compared: NFKC (so ￥ is ¥), case and spaces aside."""
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    folded = "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return unicodedata.normalize("NFKC", folded)  # folding and joining can leave pairs that have a form of their own
 
 
 def same_text(left: str, right: str) -> bool:

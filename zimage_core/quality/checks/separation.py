@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +11,14 @@ from numpy.typing import NDArray
 from zimage_core.domain import Finding
 from zimage_core.imaging.composite import VISIBLE_ALPHA
 from zimage_core.quality.colour import delta_e, lab_of
-from zimage_core.quality.evidence import Evidence
+from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured, not_applicable
 from zimage_core.quality.rubric import Rubric
 
 NAME = "separation"
 _POINTS = 1500
 _MIN_POINTS = 60
+_RIM_PX = 8
 _STEP_RATIO = 0.005  # how far from the outline colour is taken, over the short side
 _QUANTILE = 0.25  # the weakest quarter of the outline decides; a lost edge is seen even where the rest is crisp
 
@@ -25,10 +28,14 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     alpha = evidence.product_alpha
     if alpha is None:
         return (not_applicable(NAME, "Nobody knows where the product ends."),)
-    inside, outside = _pairs(alpha, max(3.0, _STEP_RATIO * evidence.short_side_px))
+    if evidence.product_box is None:
+        return (not_applicable(NAME, "The product shows no outline against a backdrop."),)
+    step_px = max(3.0, _STEP_RATIO * evidence.short_side_px)
+    around = window(evidence.product_box, evidence.width_px, evidence.height_px, grow_px=math.ceil(step_px) + _RIM_PX)
+    inside, outside = _pairs(np.ascontiguousarray(alpha[around]), step_px)
     if len(inside) < _MIN_POINTS:
         return (not_applicable(NAME, "The product shows no outline against a backdrop."),)
-    soft = np.asarray(cv2.blur(evidence.given.attempt_rgb, (5, 5)), dtype=np.uint8)
+    soft = np.asarray(cv2.blur(evidence.given.attempt_rgb[around], (5, 5)), dtype=np.uint8)
     difference = delta_e(lab_of(soft[inside[:, 1], inside[:, 0]]), lab_of(soft[outside[:, 1], outside[:, 0]]))
     value = float(np.quantile(difference, _QUANTILE))
     faint = float((difference < rubric.limit(NAME)).mean())

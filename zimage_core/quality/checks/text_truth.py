@@ -20,7 +20,7 @@ _TWO_LINES_BELOW = 0.55
 _NARROW_EM = 0.5
 _BAR_SHARE = 0.9
 _MAX_BAR_RATIO = 0.25
-_DISAGREEMENT = 0.5  # one reader says right, the other wrong: between the veto and the cap, a person decides
+_DOUBT = 0.5  # between veto and cap, so that a person decides: the readers disagree, or the text may not veto
 
 
 def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
@@ -51,7 +51,7 @@ def _check(evidence: Evidence, rubric: Rubric, text: PlacedText) -> Finding:
     sentence = f"The {role} reads '{text.text}'."
     if score < rubric.cap_below:
         agrees = _second_reader_agrees(evidence, lines, text)
-        score = max(score, _DISAGREEMENT) if agrees else score
+        score = max(score, _DOUBT) if agrees or text.role not in rule.veto_roles else score
         sentence = _sentence(role, text.text, reading, agrees)
     return measured(
         rubric,
