@@ -34,7 +34,7 @@ checkers give uniform black while the call "succeeds"."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderRequest:
-    """One attempt to make: what to draw, from which seed, which size; `reference` is the product, where there is one."""
+    """One attempt to make: what to draw, from which seed, which size; `reference` is the product, if any."""
 
     attempt_id: str
     sku: str

@@ -17,7 +17,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from zimage_core.errors import ImageError
 
@@ -95,7 +95,7 @@ def read_photo(source: Path | bytes, *, max_megapixels: float = 80.0) -> Photo:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"{name} is far above {max_megapixels:g} megapixels and was not decoded.") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError(f"{name} is not a readable {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture.") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error) as error:
         # Pillow's decoders meet hostile bytes with any of these; all mean that the file is damaged.
@@ -226,10 +226,11 @@ def encode_png(rgb: Rgb) -> bytes:
 
 def decode_png(data: bytes) -> Rgb:
     """Return the (H, W, 3) pixels of a PNG; transparency, if any, is dropped. Raises ImageError if it is damaged."""
-    return np.array(_open_png(data).convert("RGB"), dtype=np.uint8)
+    return np.array(open_png(data).convert("RGB"), dtype=np.uint8)
 
 
-def _open_png(data: bytes) -> Image.Image:
+def open_png(data: bytes) -> Image.Image:
+    """Return a PNG decoded by Pillow, with its text chunks in `.info`. Raises ImageError."""
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as opened:
             _check_size(opened.size, _PNG_MEGAPIXELS, "the PNG")
@@ -239,7 +240,7 @@ def _open_png(data: bytes) -> Image.Image:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError("The PNG is too large and was not decoded.") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError("These bytes are not a PNG.") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise ImageError(f"The PNG is damaged: {error}.") from error
