@@ -2,7 +2,8 @@
 
 What it is:       pure functions over numpy arrays, one subject per module: `pixels` (read, resize, colour spaces),
                   `cutout` (plain-backdrop photo to RGBA) on `backdrop`, `silhouette`, `outline` and `matte`,
-                  `composite` (place and paste), `shadow`, `overlay` and `fonts` (text drawn by code), `encode` (files for channels).
+                  `composite` (place and paste), `shadow`, `overlay` and `fonts` (text drawn by code), `encode` (files
+                  for channels).
 May import:       domain, errors; numpy, OpenCV, Pillow.
 May touch:        pixels in memory; the photo and the font files it is handed or asked to find.
 Never:            the network, the ledger, an engine, a clock, randomness; judging whether a picture is good.

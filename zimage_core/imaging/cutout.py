@@ -28,6 +28,8 @@ from zimage_core.imaging.silhouette import Silhouette, find_silhouette
 
 FailureCode = Literal["white_on_white", "busy_background", "empty", "too_small", "touches_border"]
 
+CUTOUT_VERSION: Final = "1"
+"""Part of the key under which a cut-out is kept: raise it with every change that alters pixels or refusals."""
 MAX_WORK_SIDE_PX: Final = 3200
 """Larger photos are reduced first: no channel asks for more than 3000 px, and time grows with the area."""
 MIN_SIDE_PX: Final = 64
