@@ -19,7 +19,7 @@ from zimage_core.quality.findings import failed, not_applicable
 from zimage_core.quality.ocr import Reader, default_reader
 from zimage_core.quality.rubric import Rubric
 
-__all__ = ["GradeInput", "grade", "letter_of", "score_of"]
+__all__ = ["GradeInput", "ask", "grade", "letter_of", "score_of"]
 
 
 def grade(given: GradeInput, rubric: Rubric, *, reader: Reader | None = None) -> Grade:
@@ -35,7 +35,7 @@ def grade(given: GradeInput, rubric: Rubric, *, reader: Reader | None = None) ->
         if stopped_by is not None:
             findings.append(not_applicable(check.name, f"Not asked: {stopped_by} already decides."))
             continue
-        answers = _ask(check, evidence, rubric)
+        answers = ask(check, evidence, rubric)
         findings.extend(answers)
         if check.decisive and any(finding.veto for finding in answers):
             stopped_by = check.name
@@ -52,7 +52,8 @@ def grade(given: GradeInput, rubric: Rubric, *, reader: Reader | None = None) ->
     )
 
 
-def _ask(check: Check, evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
+def ask(check: Check, evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
+    """Return a check's findings: not applicable where the rubric does not ask it, an error where it breaks."""
     given = evidence.given
     if not rubric.rule(check.name).when.holds(given.scene.name, given.mode):
         sentence = f"Not asked of a {given.scene.name.replace('_', ' ')} in mode {given.mode}."

@@ -12,12 +12,14 @@ import cv2
 import numpy as np
 import pytest
 
-from zimage_core.domain import Finding, Grade, Light, Overlay, OverlayText, Scene, Stage
-from zimage_core.imaging.composite import paste, place_in, placed_alpha, visible_box
+from zimage_core.domain import Finding, Grade, Light, Overlay, OverlayText, Placement, Scene, Stage
+from zimage_core.imaging.composite import paste_premultiplied, place_in, placed_premultiplied, visible_box
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.overlay import draw_overlay
 from zimage_core.imaging.pixels import Rgb, read_photo
-from zimage_core.quality.grade import GradeInput, grade
+from zimage_core.quality.checks import CHECKS
+from zimage_core.quality.evidence import Evidence
+from zimage_core.quality.grade import GradeInput, ask, grade
 from zimage_core.quality.ocr import default_reader
 from zimage_core.quality.rubric import Rubric, load_rubric
 
@@ -54,11 +56,22 @@ def _cutout(name: str) -> CutOut:
     return cut_by_mask(name)
 
 
+def _place(cutout: CutOut, fill_ratio: float, centre: tuple[float, float]) -> tuple[Placement, Rgb]:
+    placement = place_in(cutout, SIDE_PX, SIDE_PX, fill_ratio, centre)
+    return placement, placed_premultiplied(cutout, placement, SIDE_PX, SIDE_PX)
+
+
+@cache
+def _placed(name: str, fill_ratio: float, centre: tuple[float, float]) -> tuple[Placement, Rgb]:
+    return _place(_cutout(name), fill_ratio, centre)
+
+
 def scene_of(name: str, mode: str = "stage", fill_ratio: float = 0.7) -> Scene:
     stage = Stage("white" if name == "packshot" else "sweep", "none", ("#ffffff",), Light(-35, 50), fill_ratio)
     return Scene(name, "home", mode, stage, "eye_level", "1", f"{name}.yaml")  # type: ignore[arg-type]
 
 
+@cache
 def backdrop(color: tuple[int, int, int], side_px: int = SIDE_PX) -> Rgb:
     """A sweep: the colour, lighter in the middle, with the grain of a camera."""
     y, x = np.mgrid[0:side_px, 0:side_px] / side_px - 0.5
@@ -96,13 +109,12 @@ class Studio:
         true = cutout or _cutout(name)
         white = np.full((SIDE_PX, SIDE_PX, 3), 255, np.uint8)
         ground = white if packshot and color is None else backdrop(color or BACKDROPS.get(name, (205, 198, 190)))
-        placement = place_in(true, SIDE_PX, SIDE_PX, fill, (0.5, 0.5) if packshot else centre)
-        wrong = shown or true
-        wrong_placement = placement if shown is None else place_in(shown, SIDE_PX, SIDE_PX, fill, centre)
-        attempt = paste(ground, wrong, wrong_placement)
+        middle = (0.5, 0.5) if packshot else centre
+        placement, placed_px = _placed(name, fill, middle) if cutout is None else _place(true, fill, middle)
+        attempt = paste_premultiplied(ground, placed_px if shown is None else _place(shown, fill, middle)[1])
         attempt = spoil(attempt) if spoil else attempt
         overlay = Overlay(texts, plate, "#fff8ee", plate, "sans")
-        alpha = placed_alpha(true, placement, SIDE_PX, SIDE_PX)
+        alpha = np.ascontiguousarray(placed_px[..., 3])
         finished, placed = (
             draw_overlay(attempt, overlay, product_alpha=alpha, text_room="top")
             if attempt.shape == (SIDE_PX, SIDE_PX, 3)
@@ -124,14 +136,16 @@ class Studio:
             palette=("#1f2a30", "#f6f1e8", RED),
             width_px=SIDE_PX,
             height_px=SIDE_PX,
+            placed=placed_px if attempt.shape == (SIDE_PX, SIDE_PX, 3) else None,
         )
 
     def grade(self, given: GradeInput | None = None, **how: Any) -> Grade:
         return grade(given if given is not None else self.shoot(**how), self.rubric, reader=default_reader())
 
     def finding(self, check: str, given: GradeInput | None = None, **how: Any) -> Finding:
-        """The worst finding of a check."""
-        found = [finding for finding in self.grade(given, **how).findings if finding.check == check]
+        """The worst finding of a check, asked as grading asks it but alone."""
+        evidence = Evidence(given if given is not None else self.shoot(**how), default_reader())
+        found = ask(next(known for known in CHECKS if known.name == check), evidence, self.rubric)
         return min(found, key=lambda finding: 1.0 if finding.score is None else finding.score)
 
 
