@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from flows import cli_look, cli_produce, cli_prompts
+from flows.quiet import calm_console
 from zimage_core.errors import ConfigurationError, ZImageError
 from zimage_core.settings import set_environment_defaults
 
@@ -38,6 +39,8 @@ def _options(
         PREFECT_LOGGING_EXTRA_LOGGERS="zimage_core",
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
     )
+    if not verbose:
+        calm_console()
 
 
 def main() -> None:

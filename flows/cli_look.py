@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from zimage_core.errors import ZImageError
 from zimage_core.settings import Settings, load_settings
@@ -36,14 +35,17 @@ def status(
     with opened_rooms():
         if run_id is not None:
             for line in shot_lines(run_id, work_dir):
-                console.print(line, markup=False, highlight=False)
+                console.print(line, soft_wrap=True, markup=False, highlight=False)
             return
-        table = Table("run", "state", "opened (UTC)", "shots", "accepted", "doubtful", "given up", "failed", "pending")
         for row in run_rows(work_dir, limit):
-            c = row.counts
-            counts = (c.promised, c.accepted, c.doubtful, c.given_up, c.failed, c.pending)
-            table.add_row(row.run.run_id, row.state, f"{row.opened_at:%Y-%m-%d %H:%M}", *map(str, counts))
-        console.print(table)
+            counts = row.counts
+            console.print(
+                f"{row.run.run_id}  {row.state}  opened {row.opened_at:%Y-%m-%d %H:%M} UTC  {counts.promised} shots: "
+                f"{counts.accepted} accepted, {counts.doubtful} doubtful, {counts.given_up} given up, "
+                f"{counts.failed} failed, {counts.pending} pending",
+                soft_wrap=True,
+                highlight=False,
+            )
 
 
 def report(run_id: RunArgument = None, work_dir: WorkOption = None, out_dir: OutOption = None) -> None:
@@ -90,9 +92,7 @@ def _folders(settings: Settings) -> Iterator[str]:
         folder.mkdir(parents=True, exist_ok=True)
         free_gib = shutil.disk_usage(folder).free / 2**30
         if free_gib < MIN_FREE_GIB:
-            raise OSError(
-                f"{folder} has {free_gib:.1f} GiB free; a run of any size needs {MIN_FREE_GIB:.0f} GiB or more"
-            )
+            raise OSError(f"{folder} has {free_gib:.1f} GiB free; a run needs {MIN_FREE_GIB:.0f} GiB or more")
         yield f"{folder} ({free_gib:.0f} GiB free)"
 
 

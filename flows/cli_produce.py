@@ -224,8 +224,7 @@ def _say_where_to_look(order: ProductionOrder, run_id: str, console: Console) ->
     tally, settings = tally_of(order, run_id), order.settings()
     folder = report_folder(order, run_id).resolve()
     lines = [
-        f"Run {run_id}: {tally.accepted} accepted, {tally.doubtful} doubtful, {tally.given_up} given up, "
-        f"{tally.refused} refused.",
+        f"Run {run_id}: {tally.accepted} accepted, {tally.doubtful} doubtful, {tally.given_up} given up.",
         f"Images         {settings.out_dir.resolve() / 'cdn'}",
         f"Contact sheet  {folder / 'index.html'}",
         f"Report         {folder / 'report.csv'}",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from tasks.report import close_run, report
 
 from flows.publish import publish
 from flows.shard import produce_shard
 from tasks.extract import extract
 from tasks.order import ProductionOrder
 from tasks.plan import plan
-from tasks.runtime import shard_labels
+from tasks.report import close_run, report
+from tasks.runtime import sentence_of, shard_labels
 from zimage_core.errors import EngineError
 
 
@@ -30,7 +30,7 @@ def produce(order: ProductionOrder) -> str:
         produce_shard(order, run_id, shard_id, label, return_state=True)
         for shard_id, label in shard_labels(order, run_id)
     ]
-    failed = [str(state.message) for state in shards if not state.is_completed()]
+    failed = [sentence_of(state) for state in shards if not state.is_completed()]
     if order.publish and not failed:
         publish(order, run_id)
     report(order, run_id)

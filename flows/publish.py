@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.order import ProductionOrder
 from tasks.publish import accepted_shots, make_renditions, release
-from tasks.runtime import batches_of
+from tasks.runtime import WORKERS, batches_of
 from zimage_core.domain import Release
 
 
-@flow(name="publish", flow_run_name="publish {run_id}", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="publish", flow_run_name="publish {run_id}", task_runner=WORKERS)
 def publish(order: ProductionOrder, run_id: str) -> Release | None:
     """Make the renditions that are missing, then switch the promotion's pointer. None when nothing is accepted yet.
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.grade import regrade_shots
 from tasks.order import ProductionOrder
-from tasks.runtime import batches_of, promised_shots
+from tasks.runtime import WORKERS, batches_of, promised_shots
 
 
-@flow(name="regrade", flow_run_name="regrade {run_id}", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="regrade", flow_run_name="regrade {run_id}", task_runner=WORKERS)
 def regrade(order: ProductionOrder, run_id: str, rubric: Path) -> list[str]:
     """Return one line per shot whose letter would change, then a line of totals. The new grades are kept."""
     judging = [

@@ -6,20 +6,19 @@ from collections.abc import Sequence
 
 from prefect import flow
 from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.generate import Assignment, due_assignments, generate
 from tasks.grade import grade, ungraded_shots
 from tasks.lease import shard_lease
 from tasks.order import ProductionOrder
-from tasks.runtime import batch_label, batches_of, unfinished_shots
+from tasks.runtime import WORKERS, batch_label, batches_of, sentence_of, unfinished_shots
 from zimage_core.errors import EngineError
 
 FAILED_BATCHES_IN_A_ROW = 3
 """After so many batches that failed in every try the engine is taken to be down: the rest waits for the next run."""
 
 
-@flow(name="produce-shard", flow_run_name="{label}", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="produce-shard", flow_run_name="{label}", task_runner=WORKERS)
 def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str) -> int:
     """Make and grade what the shard still misses, round by round: each makes what the last one's grades asked for.
 
@@ -51,7 +50,7 @@ def _round(order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Ass
         failed_in_a_row = 0 if state.is_completed() else failed_in_a_row + 1
         if not state.is_completed():
             still_due = {a.shot_id for a in due_assignments(order, run_id, shard_id)}
-            failed |= {shot_id: str(state.message) for shot_id in shot_ids if shot_id in still_due}
+            failed |= {shot_id: sentence_of(state) for shot_id in shot_ids if shot_id in still_due}
     for future in grading:
         future.result()
     return failed

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
+from tasks.layers import cutout_of, finish
 from tasks.order import ProductionOrder
-from tasks.runtime import Rooms, artifact_key, rooms
+from tasks.runtime import Rooms, artifact_key, photo_root, rooms
 from zimage_core.catalogue import write_refusals_csv
-from zimage_core.domain import ShotOutcome
+from zimage_core.domain import Attempt, Refusal, Rendition, ShotOutcome, content_id
+from zimage_core.imaging.cutout import CutOut
+from zimage_core.imaging.pixels import encode_png
 from zimage_core.reporting import Summary, summarise, write_contact_sheet, write_report_csv
+
+SHEET, TABLE, REFUSALS = "index.html", "report.csv", "refusals.csv"
 
 
 def report_folder(order: ProductionOrder, run_id: str) -> Path:
@@ -34,27 +40,6 @@ def report(order: ProductionOrder, run_id: str) -> Path:
     return sheet
 
 
-def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
-    """Write the contact sheet, report.csv and refusals.csv of a run as it stands; return the sheet and the counts."""
-    open_rooms = rooms(order)
-    folder = report_folder(order, run_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    outcomes = list(open_rooms.ledger.outcomes(run_id))
-    refusals = open_rooms.ledger.refusals(run_id)
-    summary = summarise(outcomes, refusals)
-    sheet = write_contact_sheet(
-        outcomes,
-        folder / "index.html",
-        title=f"{order.promotion} · {Path(order.catalogue).name if '://' not in order.catalogue else order.catalogue}",
-        summary=summary,
-        refusals=refusals,
-        image_bytes=partial(_picture, open_rooms, order),
-    )
-    write_report_csv(outcomes, folder / "report.csv")
-    write_refusals_csv(refusals, folder / "refusals.csv")
-    return sheet, summary
-
-
 @task(name="close-run", task_run_name="close {run_id}")
 def close_run(order: ProductionOrder, run_id: str, failed: Sequence[str]) -> None:
     """Write down how the run ended: completed when the ledger accounts for every shot, else what is missing."""
@@ -62,5 +47,65 @@ def close_run(order: ProductionOrder, run_id: str, failed: Sequence[str]) -> Non
     rooms(order).ledger.close_run(run_id, state=state, detail="; ".join(failed))
 
 
-def _picture(rooms: Rooms, order: ProductionOrder, outcome: ShotOutcome, which: str) -> bytes | None:
-    raise AttributeError(which)
+def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
+    """Write the contact sheet, report.csv and refusals.csv of a run as it stands; return the sheet and the counts.
+
+    Where nothing has changed since they were written they are left as they are: pictures are what takes time here.
+    """
+    open_rooms = rooms(order)
+    outcomes = list(open_rooms.ledger.outcomes(run_id))
+    refusals = open_rooms.ledger.refusals(run_id)
+    summary = summarise(outcomes, refusals)
+    folder = report_folder(order, run_id)
+    state = _state_of(outcomes, refusals).encode()
+    kept = f"reports/{run_id}.txt"
+    written = all((folder / name).is_file() for name in (SHEET, TABLE, REFUSALS))
+    if written and open_rooms.work.exists(kept) and open_rooms.work.get(kept) == state:
+        return folder / SHEET, summary
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def picture(outcome: ShotOutcome, attempt: Attempt | None) -> bytes | None:
+        return _picture(open_rooms, order, outcome, attempt)
+
+    def link(rendition: Rendition) -> str:
+        return quote(os.path.relpath(order.settings().out_dir / "cdn" / rendition.object_key, folder))
+
+    title = f"{order.promotion} · {order.catalogue.rpartition('/')[2]}"
+    write_contact_sheet(
+        outcomes, folder / SHEET, title=title, summary=summary, refusals=refusals, picture=picture, link=link
+    )
+    write_report_csv(outcomes, folder / TABLE)
+    write_refusals_csv(refusals, folder / REFUSALS)
+    open_rooms.work.replace(kept, state, content_type="text/plain")
+    return folder / SHEET, summary
+
+
+def _state_of(outcomes: Sequence[ShotOutcome], refusals: Sequence[Refusal]) -> str:
+    """Return a key of all that the report shows; pictures are named by their content, so ids are enough."""
+    return content_id(
+        [
+            (
+                outcome.promise.shot.shot_id,
+                outcome.promise.product,
+                outcome.state,
+                outcome.reason,
+                [grade.grade_id for grade in outcome.grades],
+                [rendition.rendition_id for rendition in outcome.renditions],
+            )
+            for outcome in outcomes
+        ],
+        refusals,
+    )
+
+
+def _picture(rooms: Rooms, order: ProductionOrder, outcome: ShotOutcome, attempt: Attempt | None) -> bytes | None:
+    """Return the finished picture of an attempt, or the reference photo for none; None where there is neither."""
+    promise = outcome.promise
+    if attempt is None:
+        photo = photo_root(order) / promise.product.image if promise.product.image else None
+        return photo.read_bytes() if photo is not None and photo.is_file() else None
+    if attempt.object_key is None:
+        return None
+    cutout = cutout_of(rooms, promise, order)
+    finished = finish(rooms, promise, attempt, order.promotion, cutout if isinstance(cutout, CutOut) else None)
+    return encode_png(finished.rgb)

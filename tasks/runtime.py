@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
 from tasks.order import ProductionOrder
@@ -39,6 +41,9 @@ log = logging.getLogger("zimage_core.tasks")
 RETRIES = 3
 RETRY_DELAYS_S = exponential_backoff(backoff_factor=1)  # 1, 2, 4 s; with the jitter below no two batches knock at once
 RETRY_JITTER = 0.5
+
+WORKERS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=2))
+"""Two task runs at a time beside the flow's own thread; OpenCV and onnxruntime work without Python's lock."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +138,14 @@ def is_retryable(task: Task[..., object], task_run: TaskRun, state: State[object
     if retryable:
         log.warning("%s will be tried again: %s", task.name, error)
     return retryable
+
+
+def sentence_of(state: State[Any]) -> str:
+    """Return why a run failed as a sentence for the person on call, without the orchestrator's words around it."""
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, ZImageError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(state.message)
 
 
 # ---------------------------------------------------------------- batches, names and artifacts

@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows: small files and functions, a card in every room, one word for one thing."""
+"""The rules of the house that no linter knows: small files and functions, room cards, one word for one thing."""
 
 import ast
 import re

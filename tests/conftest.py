@@ -1,0 +1,133 @@
+"""What tests share: a real Prefect server, small real catalogues, and an engine that keeps a journal of its calls."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from workshop import JOURNAL_ENGINE, LIPSTICK, MUG, Workshop
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVER_START_S = 120
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process we started, and what it started, by its own process group."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Prefect server of this test session's own, over a real socket."""
+    home = tmp_path_factory.mktemp("prefect")
+    port = free_port()
+    environment = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--no-ui",
+    ]
+    log = (home / "server.log").open("wb")
+    server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    url = f"http://127.0.0.1:{port}/api"
+    deadline = time.monotonic() + SERVER_START_S
+    try:
+        while True:
+            try:
+                if httpx.get(f"{url}/health", timeout=2).status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert server.poll() is None, (home / "server.log").read_text()
+            assert time.monotonic() < deadline, (home / "server.log").read_text()
+            time.sleep(0.2)
+        yield url
+    finally:
+        end(server)
+        log.close()
+
+
+@pytest.fixture(scope="session")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A third-party package on the path that registers the engine `journal` as any package would."""
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / "zimage_journal_engine.py").write_text(JOURNAL_ENGINE)
+    info = folder / "zimage_journal_engine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zimage-journal-engine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[zimage.engines]\njournal = zimage_journal_engine:create\n")
+    sys.path.insert(0, str(folder))
+    try:
+        yield folder
+    finally:
+        sys.path.remove(str(folder))
+
+
+@pytest.fixture
+def new_workshop(
+    tmp_path: Path, prefect_server: str, plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Workshop]:
+    """Return a function that makes a workshop by name, on the session's server and with the journal engine."""
+
+    def make(name: str) -> Workshop:
+        folder = tmp_path / name
+        folder.mkdir()
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("ZIMAGE_", "PREFECT_"))}
+        environment |= {
+            "PYTHONPATH": os.pathsep.join([str(plugins), str(ROOT)]),
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_API_URL": prefect_server,
+            "ZIMAGE_ENGINE": "journal",
+            "ZIMAGE_ENGINE_OPTIONS": f'{{"journal": "{folder / "journal.txt"}"}}',
+            "ZIMAGE_BATCH_SIZE": "2",
+            "OMP_NUM_THREADS": "1",
+        }
+        shop = Workshop(folder, environment)
+        shop.write(MUG, LIPSTICK)
+        return shop
+
+    return make
+
+
+@pytest.fixture
+def workshop(new_workshop: Callable[[str], Workshop], monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+    """A workshop whose settings also hold in this process, so that flows can be called from the test itself."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from tasks.runtime import opened_rooms
+
+    shop = new_workshop("shop")
+    for key, value in shop.environment.items():
+        if key.startswith("ZIMAGE_"):
+            monkeypatch.setenv(key, value)
+    monkeypatch.chdir(shop.folder)
+    with temporary_settings({PREFECT_API_URL: shop.environment["PREFECT_API_URL"]}), opened_rooms():
+        yield shop
