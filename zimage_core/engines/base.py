@@ -6,7 +6,7 @@ so that an engine cannot stop a run with an exception, answer for the wrong prod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -151,12 +151,15 @@ def _as_engine_error(error: Exception, request: RenderRequest, engine: str) -> E
 def screen(info: EngineInfo, request: RenderRequest) -> EngineRefused | None:
     """Return why an engine that says `info` of itself cannot do this request, or None where it can."""
     if request.mode not in info.modes:
-        able = engines_for_mode(request.mode)
-        cure = f"engines that do: {', '.join(able)}" if able else "no known engine does"
-        return _refused(info, request, f"Engine '{info.name}' does not make '{request.mode}' pictures; {cure}.")
+        able = _named(name for name in engines_for_mode(request.mode) if name != info.name)
+        return _refused(info, request, f"Engine '{info.name}' does not make '{request.mode}' pictures; {able}.")
     if request.reference is None and (info.needs_reference or request.mode != "text"):
+        able = _named(name for name in engines_for_mode("text") if name != info.name)
         return _refused(
-            info, request, f"Engine '{info.name}' needs the product's cut-out for '{request.mode}', and there is none."
+            info,
+            request,
+            f"A '{request.mode}' picture by engine '{info.name}' starts from a photo and {request.sku} has none; add "
+            f"one to the catalogue, or draw from words alone: {able}.",
         )
     for side, pixels in (("width", request.width_px), ("height", request.height_px)):
         if not 0 < pixels <= info.max_side_px:
@@ -170,6 +173,11 @@ def screen(info: EngineInfo, request: RenderRequest) -> EngineRefused | None:
                 f"Engine '{info.name}' makes sides in multiples of {info.size_multiple_px} px; {side} is {pixels}.",
             )
     return None
+
+
+def _named(able: Iterable[str]) -> str:
+    names = ", ".join(able)
+    return f"engines that can: {names}" if names else "no known engine can"
 
 
 def _refused(info: EngineInfo, request: RenderRequest, sentence: str) -> EngineRefused:
