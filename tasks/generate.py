@@ -21,7 +21,17 @@ from tasks.runtime import (
     rooms,
     shard_promises,
 )
-from zimage_core.domain import Attempt, Change, EngineInfo, Promise, Prompt, Refusal, attempt_id_of, seed_of
+from zimage_core.domain import (
+    Attempt,
+    Change,
+    EngineInfo,
+    Promise,
+    Prompt,
+    Refusal,
+    attempt_id_of,
+    attempt_size,
+    seed_of,
+)
 from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest, render_checked
 from zimage_core.errors import EngineError, EngineRefused, EngineUnavailable, ImageError, PromptError
 from zimage_core.imaging.cutout import CutOut, CutOutFailure
@@ -101,6 +111,7 @@ def _request(
         sentence = f"The product could not be cut out of its photo: {cutout.reason}"
         refused = EngineRefused(sentence, sku=shot.sku, shot_id=shot.shot_id)
         return EngineFailure(attempt_id, refused, 0.0)
+    width_px, height_px = attempt_size(shot.width_px, shot.height_px, change)
     return RenderRequest(
         attempt_id=attempt_id,
         sku=shot.sku,
@@ -111,8 +122,8 @@ def _request(
         scene=shot.scene,
         change=change,
         seed=seed_of(shot.shot_id, assignment.number),
-        width_px=shot.width_px,
-        height_px=shot.height_px,
+        width_px=width_px,
+        height_px=height_px,
         reference=cutout if isinstance(cutout, CutOut) else None,
     )
 

@@ -12,7 +12,7 @@ from tasks.layers import cutout_of, finish
 from tasks.lease import held_lease
 from tasks.order import ProductionOrder
 from tasks.runtime import Rooms, rooms, shard_promises
-from zimage_core.domain import Attempt, Grade, Promise, Verdict
+from zimage_core.domain import Attempt, Grade, Promise, Verdict, attempt_size
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.quality.grade import GradeInput
 from zimage_core.quality.grade import grade as grade_attempt
@@ -65,6 +65,7 @@ def judge(open_rooms: Rooms, promise: Promise, attempt: Attempt, order: Producti
     if kept is not None:
         return kept
     brand = open_rooms.library.brand(open_rooms.library.promotion(order.promotion).brand)
+    width_px, height_px = attempt_size(promise.shot.width_px, promise.shot.height_px, attempt.change)
     return grade_attempt(
         GradeInput(
             attempt_id=attempt.attempt_id,
@@ -78,8 +79,8 @@ def judge(open_rooms: Rooms, promise: Promise, attempt: Attempt, order: Producti
             cutout=usable,
             placement=attempt.placement,
             palette=(*brand.palette, brand.badge_color, brand.badge_text_color, brand.price_color),
-            width_px=promise.shot.width_px,
-            height_px=promise.shot.height_px,
+            width_px=width_px,
+            height_px=height_px,
         ),
         rubric,
     )

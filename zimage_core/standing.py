@@ -65,7 +65,8 @@ def standing_of(
         asked = _next_change(change, verdict, decision)
         if asked is None:
             state, reason = _end(verdict, decision)
-            return Standing(state, "nothing", number, change, attempt, reason, tuple(chain))
+            meant = attempts.get(verdict.attempt_id or attempt_id, attempt) if decision is None else attempt
+            return Standing(state, "nothing", number, change, meant, reason, tuple(chain))
         number, change = number + 1, asked
 
 

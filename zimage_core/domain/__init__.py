@@ -20,7 +20,7 @@ Never:            reads a clock, a file, a network or a random number.
 """
 
 from zimage_core.domain.catalogue import Product, Refusal
-from zimage_core.domain.generation import Attempt, Change, Placement, attempt_id_of, seed_of
+from zimage_core.domain.generation import Attempt, Change, Placement, attempt_id_of, attempt_size, seed_of
 from zimage_core.domain.identity import Box, content_id, to_plain
 from zimage_core.domain.names import (
     Category,
@@ -80,6 +80,7 @@ __all__ = [
     "Verdict",
     "VerdictKind",
     "attempt_id_of",
+    "attempt_size",
     "content_id",
     "seed_of",
     "to_plain",

@@ -47,11 +47,15 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What policy decides next for a shot. `change` is set only for regenerate."""
+    """What policy decides next for a shot. `change` is set only for regenerate.
+
+    `attempt_id` is set when the verdict is about an earlier attempt than the one just graded: the best of them all.
+    """
 
     kind: VerdictKind
     reason: str
     change: Change | None = None
+    attempt_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ operator is told what to do instead of paying for the same picture again.
     text found fault   another overlay layout
     drawn by engine    wording (and with the number, the seed): sharpness, exposure, noise, strange text, framing
     not our product    inpaint becomes stage: the backdrop is drawn alone and the photo's pixels are put over it
-    the photo itself   nothing
+    a soft photo       size: fewer pixels, so that its edges are sharp again; once
+    the photo itself   otherwise nothing
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Literal
 
 from zimage_core.domain import Attempt, Change, Finding, Grade, Shot, Verdict
 
-Remedy = Literal["backdrop", "layout", "wording", "mode"]
+Remedy = Literal["backdrop", "layout", "wording", "mode", "size"]
 
 _TEXT_CHECKS = frozenset({"text_truth", "legibility_contrast", "legibility_height", "text_over_product"})
 _PLACING_CHECKS = frozenset({"cropping", "fill"})
@@ -63,7 +64,7 @@ def next_verdict(shot: Shot, history: Sequence[tuple[Attempt, Grade | None]], *,
     if history:
         last, last_grade = history[-1]
         if last_grade is None and last.error_code is not None and not last.error_retryable:
-            return Verdict("give_up", f"The engine {last.engine} answered {last.error_code}: {last.error}")
+            return Verdict("give_up", f"{last.error}")
     graded = [(attempt, grade) for attempt, grade in history if grade is not None]
     if not graded:
         if max_attempts < 1:
@@ -87,10 +88,10 @@ def _next_change(shot: Shot, graded: Sequence[tuple[Attempt, Grade]]) -> tuple[C
     earlier = [tried.change for tried, _ in graded]
     mode = attempt.change.mode or shot.mode
     cures = [(finding, _remedy(finding, mode, shot)) for finding in _lacking(grade)]
-    hopeless = any(finding.veto and remedy is None for finding, remedy in cures)
+    change, asked = dataclasses.replace(attempt.change, why=""), ""
+    hopeless = any(f.veto and (remedy is None or _apply(remedy, change, earlier) is None) for f, remedy in cures)
     if hopeless and len(graded) > 1:
         return None, ""  # what could matter has been changed once, and the veto that nothing cures still stands
-    change, asked = dataclasses.replace(attempt.change, why=""), ""
     applied: set[Remedy] = set()
     for finding, remedy in cures:
         changed = None if remedy is None or remedy in applied else _apply(remedy, change, earlier)
@@ -109,8 +110,10 @@ def _remedy(finding: Finding, mode: str, shot: Shot) -> Remedy | None:
         return None  # the overlay's colours follow from the brand
     if check in _TEXT_CHECKS:
         return "layout"
+    if check == "sharpness" and (mode == "packshot" or from_photo):
+        return "size"  # the photo's own pixels come out of every attempt, but fewer of them show less blur
     if mode == "packshot" or (from_photo and check in _PHOTO_CHECKS):
-        return None  # the photo's own pixels come out of every attempt
+        return None
     if check == "separation":
         return "backdrop"
     if check in _FIDELITY_CHECKS:
@@ -129,6 +132,8 @@ def _apply(remedy: Remedy, change: Change, earlier: Sequence[Change]) -> Change 
         return dataclasses.replace(change, wording=1 + max(tried.wording for tried in earlier))
     if remedy == "mode":
         return dataclasses.replace(change, mode="stage")
+    if remedy == "size":
+        return dataclasses.replace(change, size="smaller") if change.size == "as_planned" else None
     left = [backdrop for backdrop in _BACKDROPS if backdrop not in {tried.backdrop for tried in earlier}]
     return dataclasses.replace(change, backdrop=left[0]) if left else None
 
@@ -138,7 +143,7 @@ def _end(shot: Shot, graded: Sequence[tuple[Attempt, Grade]], *, exhausted: bool
     best_attempt, best = max(graded, key=lambda pair: (pair[1].letter != "C", pair[1].score))
     if best.letter != "C":
         reason = f"Attempt {best_attempt.number} ({best.letter}, {best.score:.2f}) stayed the best: {_first(best)}"
-        return Verdict("review", reason)
+        return Verdict("review", reason, attempt_id=best_attempt.attempt_id)
     spent = f"All {len(graded)} attempts are used" if exhausted else "No change could cure it"
     lacking = _lacking(best)
     advice = next((_ADVICE[finding.check] for finding in lacking if finding.check in _ADVICE), "")

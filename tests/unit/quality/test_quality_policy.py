@@ -76,8 +76,12 @@ def test_what_an_engine_drew_badly_asks_for_other_words(check) -> None:
 
 
 @pytest.mark.parametrize("mode", ["packshot", "stage", "inpaint"])
-def test_a_blurred_reference_photo_is_not_paid_for_twice(mode) -> None:
-    result = verdict(finding("sharpness", 0.05, veto=True), mode=mode)
+def test_a_blurred_reference_photo_is_made_once_more_with_fewer_pixels_and_then_given_up(mode) -> None:
+    blurred = finding("sharpness", 0.05, veto=True)
+    first = verdict(blurred, mode=mode)
+    assert (first.kind, first.change.size) == ("regenerate", "smaller")
+    history = [(attempt_of(1), graded("C", blurred)), (attempt_of(2, first.change), graded("C", blurred))]
+    result = next_verdict(shot_of(mode=mode), history, max_attempts=5)
     assert result.kind == "give_up"
     assert result.reason.endswith("The reference photo is blurred; ask for a sharper photo of MUG-0101.")
 
@@ -85,7 +89,7 @@ def test_a_blurred_reference_photo_is_not_paid_for_twice(mode) -> None:
 def test_beside_a_blurred_photo_what_can_be_changed_is_changed_once() -> None:
     blurred, melts = finding("sharpness", 0.05, veto=True), finding("separation", 0.2)
     first = verdict(blurred, melts)
-    assert first.change.backdrop == "contrast"
+    assert (first.change.backdrop, first.change.size) == ("contrast", "smaller")
     history = [(attempt_of(1), graded("C", blurred, melts)), (attempt_of(2, first.change), graded("C", blurred, melts))]
     second = next_verdict(shot_of(), history, max_attempts=5)
     assert second.kind == "give_up"
@@ -132,7 +136,7 @@ def test_an_earlier_b_goes_to_a_person_rather_than_being_thrown_away() -> None:
 def test_an_engine_that_refuses_ends_the_shot_with_its_own_words() -> None:
     refused = attempt_of(1, error_code="EngineRefused", error="text mode is not offered")
     result = next_verdict(shot_of(), [(refused, None)], max_attempts=3)
-    assert result == Verdict("give_up", "The engine studio answered EngineRefused: text mode is not offered")
+    assert result == Verdict("give_up", "text mode is not offered")
 
 
 def test_an_engine_that_was_busy_costs_no_attempt() -> None:

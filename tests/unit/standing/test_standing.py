@@ -96,3 +96,15 @@ def test_a_decision_cannot_publish_what_the_verdict_gave_up():
     verdicts = {first.attempt_id: Verdict("give_up", "the price cannot be read")}
     standing = standing_of(SHOT, by_id(first), verdicts, decided(first, "approve"), {})
     assert (standing.state, standing.reason) == ("given_up", "the price cannot be read")
+
+
+def test_when_the_last_verdict_means_an_earlier_attempt_that_one_is_shown_to_the_person():
+    first = made(1)
+    anew = decided(first, "regenerate")
+    second = made(2, standing_of(SHOT, by_id(first), {first.attempt_id: Verdict("review", "B")}, anew, {}).change)
+    verdicts = {
+        first.attempt_id: Verdict("review", "B"),
+        second.attempt_id: Verdict("review", "the first stayed the best", attempt_id=first.attempt_id),
+    }
+    standing = standing_of(SHOT, by_id(first, second), verdicts, anew, {})
+    assert (standing.state, standing.attempt) == ("doubtful", first)
