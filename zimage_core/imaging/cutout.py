@@ -29,7 +29,7 @@ from zimage_core.imaging.silhouette import Silhouette, find_silhouette
 FailureCode = Literal["white_on_white", "busy_background", "empty", "too_small", "touches_border"]
 
 CUTOUT_VERSION: Final = "1"
-"""Part of the key under which a cut-out is kept: raise it with every change that alters pixels or refusals."""
+"""Part of a kept cut-out's key: raise it when the same photo would be cut out differently, or refused differently."""
 MAX_WORK_SIDE_PX: Final = 3200
 """Larger photos are reduced first: no channel asks for more than 3000 px, and time grows with the area."""
 MIN_SIDE_PX: Final = 64
@@ -43,9 +43,6 @@ WARN_WEAK_OUTLINE_RATIO: Final = 0.03
 """Measured on the example photos: at most 0.01 as they are, 0.045 with a soft shadow taken away; from 0.06 on where
 brightening until the product fades has cost it parts."""
 _EDGE_LEVELS: Final = 3
-CUTOUT_VERSION: Final = "1"
-"""Part of a kept cut-out's key: raise it when the same photo would be cut out differently."""
-
 MAX_PIECES: Final = 24
 CROPPED_SIDE_RATIO: Final = 0.25
 """A side along which the product runs for more than this is cropped; less is a tight frame around a round product."""
@@ -93,11 +90,13 @@ def cut_out(photo: Photo) -> CutOut | CutOutFailure:
             f"{MAX_NOISE:.0f}).",
         )
     silhouette = find_silhouette(rgb, backdrop)
-    failure = _unusable(silhouette, backdrop)
+    depth = depth_of(silhouette.mask)
+    outline = outline_points(depth)
+    weak = weak_ratio(silhouette.contrast, outline, silhouette.limit + _EDGE_LEVELS)
+    failure = _unusable(silhouette, weak)
     if failure is not None:
         return failure
-    rgba = make_matte(rgb, silhouette)
-    return _trimmed(rgba, notes + _doubts(silhouette))
+    return _trimmed(make_matte(rgb, silhouette, outline, depth), notes + _doubts(silhouette, weak))
 
 
 # ---------------------------------------------------------------- before
@@ -125,29 +124,24 @@ def _with_own_alpha(rgb: Rgb, alpha: Plane) -> Rgba:
 # ---------------------------------------------------------------- can it be used
 
 
-def _unusable(found: Silhouette, backdrop: Backdrop) -> CutOutFailure | None:
+def _unusable(found: Silhouette, weak: float) -> CutOutFailure | None:
     """Return why the silhouette must not be used, None where it may."""
     coverage = float(found.mask.mean())
     if not found.mask.any():
-        return _nothing_seen(backdrop, "Nothing stands out from the backdrop")
+        return _nothing_seen(found.backdrop, "Nothing stands out from the backdrop")
     pieces = cv2.connectedComponents(found.mask, connectivity=8)[0] - 1
     if pieces > MAX_PIECES:
-        return _nothing_seen(backdrop, f"The outline falls into {pieces} pieces")
+        return _nothing_seen(found.backdrop, f"The outline falls into {pieces} pieces")
     cropped = [side for side, share in _border_shares(found.mask).items() if share > CROPPED_SIDE_RATIO]
     if len(cropped) > 1:
         return CutOutFailure(
             "touches_border", f"The product runs out of the photo at the {' and the '.join(cropped)}: it is cropped."
         )
-    weak = _weak_ratio(found)
     if weak > MAX_WEAK_OUTLINE_RATIO:
-        return _nothing_seen(backdrop, f"The product fades into the backdrop along {weak:.0%} of its outline")
+        return _nothing_seen(found.backdrop, f"The product fades into the backdrop along {weak:.0%} of its outline")
     if coverage < MIN_COVERAGE_RATIO:
         return CutOutFailure("too_small", f"What stands out from the backdrop covers only {coverage:.2%} of the photo.")
     return None
-
-
-def _weak_ratio(found: Silhouette) -> float:
-    return weak_ratio(found.contrast, outline_points(depth_of(found.mask)), found.limit + _EDGE_LEVELS)
 
 
 def _nothing_seen(backdrop: Backdrop, finding: str) -> CutOutFailure:
@@ -164,7 +158,7 @@ def _border_shares(mask: Plane) -> dict[str, float]:
     return {side: float(line.mean()) for side, line in sides.items()}
 
 
-def _doubts(found: Silhouette) -> tuple[str, ...]:
+def _doubts(found: Silhouette, weak: float) -> tuple[str, ...]:
     """Return what a person should look at."""
     product_px = max(int(found.mask.sum()), 1)
     doubts: list[str] = []
@@ -173,7 +167,6 @@ def _doubts(found: Silhouette) -> tuple[str, ...]:
             doubts.append(f"The product is cropped at the {side} of the photo.")
         elif share > 0:
             doubts.append(f"The product touches the {side} of the photo.")
-    weak = _weak_ratio(found)
     if weak > WARN_WEAK_OUTLINE_RATIO:
         doubts.append(f"The product hardly stands out from the backdrop along {weak:.0%} of its outline.")
     if found.shadow_px > 0.01 * product_px:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from zimage_core.imaging.outline import Points, beside, depth_of, outline_points, points_where, ramp_width
+from zimage_core.imaging.outline import Points, beside, points_where, ramp_width
 from zimage_core.imaging.pixels import Float, Plane, Rgb, Rgba
 from zimage_core.imaging.silhouette import Silhouette
 
@@ -27,13 +27,13 @@ _FRONT_RATIO: Final = 0.85
 _MOST_STEPS: Final = 5
 
 
-def make_matte(rgb: Rgb, found: Silhouette) -> Rgba:
+def make_matte(rgb: Rgb, found: Silhouette, outline: Points, depth: Float) -> Rgba:
     """Return (H, W, 4) straight-alpha RGBA of the product that was found in the photo `rgb`.
 
-    Pixels deeper inside than the edge's blur keep the photo's own values, bit for bit; where alpha is 0 all are 0.
+    `outline` and `depth` are of the silhouette's mask. Pixels deeper inside than the edge's blur keep the photo's own
+    values, bit for bit; where alpha is 0 all are 0.
     """
-    depth = depth_of(found.mask)
-    ramp_px = ramp_width(found.contrast, outline_points(depth))
+    ramp_px = ramp_width(found.contrast, outline)
     near = cv2.dilate(found.mask, np.ones((3, 3), np.uint8)) > 0
     band = points_where(depth, near & (depth <= (1.0 + _START) * ramp_px))
     at = (band.rows, band.columns)
@@ -48,10 +48,10 @@ def make_matte(rgb: Rgb, found: Silhouette) -> Rgba:
     colour = _unmixed(own, front, back, cover)
     alpha = found.mask * np.uint8(255)
     alpha[at] = np.rint(cover * np.float32(255.0)).astype(np.uint8)
-    rgba = np.dstack([rgb, alpha])
+    rgba = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
+    rgba[..., 3] = alpha
     rgba[..., :3][at] = np.rint(np.clip(colour, 0, 255)).astype(np.uint8)
-    rgba[alpha == 0] = 0
-    return rgba
+    return np.asarray(cv2.copyTo(rgba, alpha), dtype=np.uint8)
 
 
 def _front_colours(calm: Rgb, contrast: Plane, depth: Float, band: Points, ramp_px: float) -> Float:

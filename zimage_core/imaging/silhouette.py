@@ -154,12 +154,15 @@ def _with_shadow(
     )  # specks of grain are no fence; an edge, 3 px wide and long, stays one
     core = _reached_from_border(_shrunk(passable, 5))
     added = cv2.subtract(cv2.bitwise_and(_grown(core, 7), passable), outside)
+    least_px = max(200, added.size // 5000)
+    if cv2.countNonZero(added) < least_px:
+        return outside, 0
     count, labels, stats, _ = cv2.connectedComponentsWithStats(added, connectivity=4)
     rim = cv2.bitwise_and(_grown(outside, 3), added)
     steep = (cv2.dilate(slope, _SQUARE[5]) > 2.0 * _SLOW + 3.0 * noise).astype(np.uint8)
     rims = np.bincount(labels[rim > 0], minlength=count)
     sharps = np.bincount(labels[cv2.bitwise_and(rim, steep) > 0], minlength=count)
-    large = stats[:, cv2.CC_STAT_AREA] >= max(200, calm.shape[0] * calm.shape[1] // 5000)
+    large = stats[:, cv2.CC_STAT_AREA] >= least_px
     darkest = np.zeros(count, dtype=np.uint8)
     np.maximum.at(darkest, np.asarray(labels, dtype=np.int32)[added > 0], contrast[added > 0])
     accepted = large & (darkest >= _SHADOW_DEPTH * limit) & (sharps <= _SHADOW_MAX_SHARP_RATIO * np.maximum(rims, 1))
