@@ -1,0 +1,5 @@
+"""Real servers."""
+
+from real_postgresql import postgresql_server, postgresql_url
+
+__all__ = ["postgresql_server", "postgresql_url"]
