@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
-
-import polars as pl
 
 from zimage_core.domain import Category
 
@@ -44,54 +45,25 @@ CATEGORY_WORDS: Final[Mapping[Category, tuple[str, ...]]] = {
 }  # fmt: skip
 """Category → the words for it, in the form that people write; blanks, case, width, `&` and `、` do not matter."""
 
-_NOT_PART: Final = r"[\s_&+、·・.\-]+"
-_STEP: Final = r"[/>＞›»|｜\\／:：;；,，→、&]"
+_NOT_PART: Final = re.compile(r"[\s_&+、·・.\-]+")
+_STEP: Final = re.compile(r"[/>＞›»|｜\\／:：;；,，→、&]")
 
 
-def category_key(text: pl.Expr) -> pl.Expr:
-    """Return the form in which words are compared: lower case, half width, blanks and joining signs taken out."""
-    return text.str.normalize("NFKC").str.to_lowercase().str.replace_all(_NOT_PART, "")
+def _key(word: str) -> str:
+    """Return the form in which words are compared: half width, lower case, blanks and joining signs taken out."""
+    return _NOT_PART.sub("", unicodedata.normalize("NFKC", word).lower())
 
 
-def _table() -> pl.DataFrame:
-    rows = [(word, category) for category, words in CATEGORY_WORDS.items() for word in words]
-    frame = pl.DataFrame(rows, schema=["word", "category"], orient="row")
-    return frame.with_columns(word=category_key(pl.col("word"))).unique("word", keep="first", maintain_order=True)
+_CATEGORY_OF: Final[Mapping[str, Category]] = {
+    _key(word): category for category, words in CATEGORY_WORDS.items() for word in words
+}
 
 
-_TABLE: Final = _table()
-
-
-_DEFAULT_WORDS: Final = frozenset(_TABLE.filter(pl.col("category") == "default")["word"])
-
-
-def means_default(word: str) -> bool:
-    """Tell whether a word names the default category itself (其他, other), rather than being unknown."""
-    return pl.select(category_key(pl.lit(word))).item() in _DEFAULT_WORDS
-
-
-def categories_of(texts: pl.Series) -> pl.Series:
-    """Return the Category of each text (nulls and unknown words give "default").
+@functools.lru_cache(maxsize=8192)
+def known_category(text: str) -> Category | None:
+    """Return the Category that a text names, None where it names none that is known.
 
     A path such as `女装/连衣裙` or `Home > Kitchen` has the category of its first known step.
     """
-    steps = (
-        texts.unique()
-        .drop_nulls()
-        .to_frame("text")
-        .lazy()
-        .with_columns(whole=pl.col("text").str.replace_all(_STEP, "").pipe(category_key))
-        .with_columns(step=pl.col("text").str.replace_all(_STEP, "\n").str.split("\n"))
-        .select("text", step=pl.concat_list("whole", "step"))
-        .explode("step", empty_as_null=False)
-        .with_columns(step=category_key(pl.col("step")))
-        .with_columns(
-            category=pl.col("step").replace_strict(
-                _TABLE["word"], _TABLE["category"], default=None, return_dtype=pl.String
-            )
-        )
-        .drop_nulls("category")
-        .unique("text", keep="first", maintain_order=True)
-        .collect()
-    )
-    return texts.replace_strict(steps["text"], steps["category"], default="default", return_dtype=pl.String)
+    steps = (_STEP.sub("", text), *_STEP.split(text))
+    return next((_CATEGORY_OF[key] for key in map(_key, steps) if key in _CATEGORY_OF), None)

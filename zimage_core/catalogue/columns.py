@@ -54,7 +54,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 
 FIELDS: Final = tuple(ALIASES)
 REQUIRED_FIELDS: Final = ("sku", "name")
-_MONEY_FIELDS: Final = ("price", "original_price")
+MONEY_FIELDS: Final = ("price", "original_price")
 _SHOWN: Final = 30
 
 
@@ -100,7 +100,7 @@ def choose_columns(headers: Sequence[str], mapping: Mapping[str, str] | None, so
     for field, found in candidates.items():
         found.sort(key=lambda header: _RANK[header_key(header)])
         if len(found) > 1:
-            if field in _MONEY_FIELDS:
+            if field in MONEY_FIELDS:
                 raise CatalogueError(
                     f"{source} has {len(found)} columns that may be the {field} ({_shown(found)}); "
                     f"say which one: mapping={{{field!r}: {found[0]!r}}}."

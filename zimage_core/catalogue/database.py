@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
-from zimage_core.catalogue.columns import Columns, choose_columns
+from zimage_core.catalogue.columns import MONEY_FIELDS, Columns, choose_columns
 from zimage_core.catalogue.postgresql import open_postgresql
 from zimage_core.catalogue.prices import PriceFormat
 from zimage_core.catalogue.select_only import only_select
@@ -58,9 +58,9 @@ def open_database(
 
     Raises CatalogueError: it cannot be reached, does not let us in, has no such table; the query would write.
     """
+    parsed = _parse(url)
     if (table is None) == (query is None):
         raise CatalogueError("A database is read by either a table or a query; give one of them.")
-    parsed = _parse(url)
     wanted = only_select(query) if query is not None else _parts(table or "")
     backend = parsed.get_backend_name()
     with _plain_errors(parsed):
@@ -238,7 +238,7 @@ def _python_batches(
 
 def _writer(field: str, price_format: PriceFormat) -> Callable[[Any], str | None]:
     """Return what writes a value of this field as text (see `source.number_as_text` for money)."""
-    money = field in ("price", "original_price")
+    money = field in MONEY_FIELDS
 
     def write(value: Any) -> str | None:
         if value is None or isinstance(value, str):

@@ -15,12 +15,12 @@ import polars as pl
 from zimage_core.catalogue.columns import Columns, choose_columns, recognised
 from zimage_core.catalogue.encoding import Utf8File, as_utf8
 from zimage_core.catalogue.rules import EXCERPT_LENGTH
-from zimage_core.catalogue.source import TextSource
+from zimage_core.catalogue.source import BATCH_ROWS, TextSource
 from zimage_core.errors import CatalogueError
 
 _SEPARATORS: Final = (",", ";", "\t", "|")
-_BLOCK_BYTES: Final = 4 << 20
-"""Read at a time; a single row must fit in it."""
+_BLOCK_BYTES: Final = 1 << 20
+"""Read at a time; a single row must fit in it. Arrow keeps up to 32 blocks in hand."""
 _HEADER_CHARACTERS: Final = 1 << 16
 
 
@@ -104,12 +104,12 @@ def _batches(file: Utf8File, header: _Header, columns: Columns, name: str) -> It
                 check_utf8=False,  # as_utf8 has proved it
             ),
         )
-        for batch in reader:
-            due = _due(ragged, next_no, batch.num_rows)
+        for table in _gathered(reader):
+            due = _due(ragged, next_no, table.num_rows)
             suspicious = suspicious or any('"' in row.excerpt for row in due)
-            numbers = _numbers(next_no, batch.num_rows, due)
+            numbers = _numbers(next_no, table.num_rows, due)
             next_no = int(numbers[-1]) + 1 if len(numbers) else next_no
-            yield _frame(batch, numbers, due, columns)
+            yield _frame(table, numbers, due, columns)
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         if "Empty CSV file" in str(error):
             return
@@ -119,6 +119,20 @@ def _batches(file: Utf8File, header: _Header, columns: Columns, name: str) -> It
         _refuse_open_quote(file.path, header.separator, name)
     if ragged:
         yield _ragged_frame(ragged)
+
+
+def _gathered(reader: Any) -> Iterator[Any]:
+    """Return the reader's batches as tables of BATCH_ROWS or a little more."""
+    import pyarrow as pa
+
+    waiting: list[Any] = []
+    for batch in reader:
+        waiting.append(batch)
+        if sum(part.num_rows for part in waiting) >= BATCH_ROWS:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def _keep_ragged(row: Any, ragged: list[_Ragged], separator: str) -> str:
@@ -145,8 +159,8 @@ def _numbers(next_no: int, height: int, due: list[_Ragged]) -> np.ndarray[Any, n
     return base + np.searchsorted(stops, base, side="right")
 
 
-def _frame(batch: Any, numbers: np.ndarray[Any, Any], due: list[_Ragged], columns: Columns) -> pl.DataFrame:
-    text = pl.DataFrame(pl.from_arrow(batch))
+def _frame(table: Any, numbers: np.ndarray[Any, Any], due: list[_Ragged], columns: Columns) -> pl.DataFrame:
+    text = pl.DataFrame(pl.from_arrow(table))
     frame = text.select(
         pl.Series("record_no", numbers, dtype=pl.UInt32),
         *(pl.col(column).alias(field) for field, column in columns.chosen.items()),

@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 from sqlalchemy.engine import URL
 
-from zimage_core.catalogue.columns import Columns, choose_columns
+from zimage_core.catalogue.columns import MONEY_FIELDS, Columns, choose_columns
 from zimage_core.catalogue.prices import PriceFormat
 from zimage_core.catalogue.source import number_as_text
 from zimage_core.errors import CatalogueError
@@ -51,7 +51,7 @@ def open_postgresql(
         numeric = [
             field
             for field, column in columns.chosen.items()
-            if field in ("price", "original_price") and _type_of(schema.field(column)) in _NUMBERS
+            if field in MONEY_FIELDS and _type_of(schema.field(column)) in _NUMBERS
         ]
         return columns, _batches(cursor.fetch_record_batch(), numeric, price_format, url, shown, stack.pop_all())
     raise AssertionError("unreachable: the block above returns or raises")

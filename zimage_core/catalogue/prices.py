@@ -14,7 +14,9 @@ after the number, or both if they agree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -67,13 +69,7 @@ def _marks() -> dict[str, str]:
 
 _MARKS: Final = _marks()
 _MARK_TABLE: Final = pl.DataFrame({"mark": list(_MARKS), "codes": list(_MARKS.values())})
-_ALTERNATIVES: Final = "|".join(
-    mark.replace("$", r"\$").replace(".", r"\.") for mark in sorted(_SINGLE, key=lambda mark: (-len(mark), mark))
-)
-_WRITTEN: Final = (
-    rf"^(?P<minus>-?)\s*(?P<before>{_ALTERNATIVES})?\s*(?P<minus_inside>-?)\s*"
-    rf"(?P<number>[0-9](?:[0-9 .,']*[0-9])?)\s*(?P<after>{_ALTERNATIVES})?$"
-)
+_WRITTEN: Final = r"^(?P<before>[^0-9]*)(?P<number>[0-9](?:[0-9 .,']*[0-9])?)(?P<after>[^0-9]*)$"
 
 
 def _grammar(decimal: str, thousands: str) -> str:
@@ -93,45 +89,38 @@ _QUICK: Final[Mapping[PriceFormat, str]] = {
 PRICE_FAULTS: Final = ("unreadable", "ambiguous", "too_precise", "not_positive", "too_high")
 
 
-def parse_prices(texts: pl.Series, price_format: PriceFormat) -> pl.DataFrame:
+def quick(price_format: PriceFormat) -> str:
+    """Return the pattern of the prices that are plain: no sign, no thousands, far below the limit (and perhaps 0)."""
+    return _QUICK[price_format]
+
+
+def parse_odd_prices(texts: pl.Series, price_format: PriceFormat) -> pl.DataFrame:
     """Return one row per text: `amount` Decimal(18, 2), `codes` (the currencies its sign allows), `fault`.
 
-    `texts` are stripped, null where blank. `fault` is one of PRICE_FAULTS, null where `amount` or the text decides.
+    Any spelling is read, plain ones too. `texts` are stripped; a null gives nulls. `fault` is one of PRICE_FAULTS, null
+    where there is an amount.
     """
-    quick = texts.str.contains(_QUICK[price_format]).fill_null(value=True)
-    plain = texts.str.replace(",", ".", literal=True) if price_format == "comma" else texts
-    parsed = pl.DataFrame(
-        {
-            "amount": plain.zip_with(quick, pl.Series([None], dtype=pl.String)).cast(AMOUNT),
-            "codes": pl.Series([None], dtype=pl.String).extend_constant(None, len(texts)).head(len(texts)),
-        }
-    ).with_columns(
-        fault=pl.when(pl.col("amount") == 0).then(pl.lit("not_positive")),
-        amount=pl.when(pl.col("amount") != 0).then(pl.col("amount")),
-    )
-    if quick.all():
-        return parsed
-    rest = _parse_slowly(texts.filter(~quick), price_format)
-    where = (~quick).arg_true()
-    return pl.DataFrame([parsed[name].scatter(where, rest[name]) for name in ("amount", "codes", "fault")])
-
-
-def _parse_slowly(texts: pl.Series, price_format: PriceFormat) -> pl.DataFrame:
     number = pl.col("number")
     as_dot = number.str.replace_all("[ ,']", "")
     as_comma = number.str.replace_all("[ .']", "").str.replace(",", ".", literal=True)
     marks = (
-        pl.when(pl.col("before").is_not_null() & pl.col("after").is_not_null())
+        pl.when((pl.col("before") != "") & (pl.col("after") != ""))
         .then(pl.concat_str("before", "after", separator="\n"))
-        .otherwise(pl.coalesce("before", "after"))
+        .otherwise(pl.concat_str("before", "after"))
     )
     return (
         texts.to_frame("text")
         .lazy()
-        .select(pl.col("text").str.normalize("NFKC").str.replace_all("[−–]", "-").str.replace_all("[’´`]", "'"))
-        .select(pl.col("text").str.strip_chars().str.to_uppercase().str.extract_groups(_WRITTEN))
+        .with_columns(given=pl.col("text").is_not_null())
+        .with_columns(pl.col("text").str.normalize("NFKC").str.replace_all("[−–]", "-").str.replace_all("[’´`]", "'"))
+        .with_columns(pl.col("text").str.strip_chars().str.to_uppercase().str.extract_groups(_WRITTEN))
         .unnest("text")
-        .with_columns(pl.col("before", "after").replace("", None), mark=marks)
+        .with_columns(
+            minus=pl.col("before").str.contains("-", literal=True),
+            before=pl.col("before").str.replace("-", "", literal=True).str.strip_chars(),
+            after=pl.col("after").str.strip_chars(),
+        )
+        .with_columns(mark=marks)
         .with_columns(
             dot=pl.when(number.str.contains(_DOT) & (price_format != "comma")).then(as_dot),
             comma=pl.when(number.str.contains(_COMMA) & (price_format != "dot")).then(as_comma),
@@ -146,28 +135,32 @@ def _parse_slowly(texts: pl.Series, price_format: PriceFormat) -> pl.DataFrame:
 
 
 def _fault() -> pl.Expr:
-    unknown_mark = pl.col("mark").is_not_null() & pl.col("codes").is_null()
-    negative = (pl.col("minus") == "-") | (pl.col("minus_inside") == "-")
+    unknown_mark = (pl.col("mark") != "") & pl.col("codes").is_null()
     return (
-        pl.when(pl.col("digits").is_null() | unknown_mark)
+        pl.when(~pl.col("given"))
+        .then(pl.lit(None, dtype=pl.String))
+        .when(pl.col("digits").is_null() | unknown_mark)
         .then(pl.lit("unreadable"))
         .when((pl.col("dot") != pl.col("comma")).fill_null(value=False))
         .then(pl.lit("ambiguous"))
         .when(pl.col("digits").str.contains(r"\.[0-9]{2,}[1-9]0*$"))
         .then(pl.lit("too_precise"))
-        .when(negative | (pl.col("amount") == 0))
+        .when(pl.col("minus") | (pl.col("amount") == 0))
         .then(pl.lit("not_positive"))
         .when(pl.col("amount").is_null() | (pl.col("amount") > PRICE_LIMIT))
         .then(pl.lit("too_high"))
     )
 
 
-def currency_codes(texts: pl.Series) -> pl.Series:
-    """Return, per text of a currency column, the codes it can mean (space between them, likeliest first).
+@functools.lru_cache(maxsize=8192)
+def currency_codes(text: str) -> tuple[str, ...]:
+    """Return the codes that the text of a currency column can mean, likeliest first; none where it is not known."""
+    return tuple(_MARKS.get(unicodedata.normalize("NFKC", text).strip().upper(), "").split())
 
-    Null where the text is null; "" where it means no currency that is known.
-    """
-    distinct = texts.unique().drop_nulls()
-    keys = distinct.str.normalize("NFKC").str.strip_chars().str.to_uppercase()
-    codes = keys.replace_strict(_MARK_TABLE["mark"], _MARK_TABLE["codes"], default="", return_dtype=pl.String)
-    return texts.replace_strict(distinct, codes, default=None, return_dtype=pl.String)
+
+def settle(said: Iterable[Sequence[str]], default_currency: str) -> str | None:
+    """Return the one currency that all who said something allow, the default where nobody did, None in a conflict."""
+    given = [codes for codes in said if codes]
+    if not given:
+        return default_currency
+    return next((code for code in given[0] if all(code in others for others in given[1:])), None)

@@ -16,15 +16,18 @@ from zimage_core.catalogue.database import open_database, shown_url
 from zimage_core.catalogue.delimited import open_delimited
 from zimage_core.catalogue.prices import CURRENCIES, PriceFormat
 from zimage_core.catalogue.rules import RULES, rules_of
-from zimage_core.catalogue.source import TextSource
+from zimage_core.catalogue.source import BATCH_ROWS, TextSource
 from zimage_core.catalogue.tables import open_parquet, open_workbook
-from zimage_core.catalogue.validate import REFUSED_SCHEMA, sift
+from zimage_core.catalogue.validate import REFUSED_SCHEMA, TYPED_SCHEMA, sift
 from zimage_core.errors import CatalogueError
 
 _DELIMITED: Final = (".csv", ".tsv", ".txt")
 _WORKBOOKS: Final = (".xlsx", ".xlsm")
 _PARQUET: Final = (".parquet", ".pq")
 _WORDS_SHOWN: Final = 10
+_WORDS_KEPT: Final = 10_000
+_PENDING_BATCHES: Final = 2
+"""Few refused rows still hold on to the whole text of their batch until they are written."""
 
 
 def read_catalogue(
@@ -101,28 +104,56 @@ def _open(
     )
 
 
+class _Parts:
+    """Parquet files of one kind of rows, each filled with several batches: small files cost more than their rows."""
+
+    def __init__(self, folder: Path, kind: str, schema: pl.Schema) -> None:
+        self.rows = 0
+        self._folder, self._kind, self._schema = folder, kind, schema
+        self._pending: list[pl.DataFrame] = []
+        self._pending_rows = 0
+        self._paths: list[Path] = []
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take the rows; write a file when enough have come together."""
+        if frame.height:
+            self._pending.append(frame)
+            self._pending_rows += frame.height
+            self.rows += frame.height
+        if self._pending_rows >= BATCH_ROWS or len(self._pending) == _PENDING_BATCHES:
+            self._write()
+
+    def scan(self) -> pl.LazyFrame:
+        """Write what is left and return all rows in the order they came."""
+        if self._pending:
+            self._write()
+        return pl.scan_parquet(self._paths, glob=False) if self._paths else pl.LazyFrame(schema=self._schema)
+
+    def _write(self) -> None:
+        path = self._folder / f"{self._kind}-{len(self._paths):06d}.parquet"
+        pl.concat(self._pending).write_parquet(path, compression="lz4", statistics=False)
+        self._paths.append(path)
+        self._pending, self._pending_rows = [], 0
+
+
 def _sift_all(
     name: str, opened: TextSource, price_format: PriceFormat, default_currency: str, folder: Path
 ) -> Catalogue:
-    usable, refused = 0, 0
+    usable = _Parts(folder, "usable", TYPED_SCHEMA)
+    refused = _Parts(folder, "refused", REFUSED_SCHEMA)
     faults: Counter[int] = Counter()
-    usable_parts: list[Path] = []
-    refused_parts: list[Path] = []
     unknown: Counter[str] = Counter()
-    for place, batch in enumerate(opened.batches):
+    for batch in opened.batches:
         sifted = sift(batch, price_format=price_format, default_currency=default_currency)
-        unknown.update(sifted.unknown_categories)
-        if sifted.usable.height:
-            usable += sifted.usable.height
-            usable_parts.append(_write(sifted.usable, folder / f"usable-{place:06d}.parquet"))
-        if sifted.refused.height:
-            refused += sifted.refused.height
-            faults.update(dict(sifted.refused["faults"].value_counts().iter_rows()))
-            refused_parts.append(_write(sifted.refused, folder / f"refused-{place:06d}.parquet"))
-    if not usable:
-        raise CatalogueError(_no_usable_row(name, refused, faults))
-    duplicates = _find_duplicates(pl.scan_parquet(usable_parts))
-    frame = pl.scan_parquet(usable_parts)
+        usable.add(sifted.usable)
+        refused.add(sifted.refused)
+        faults.update(dict(sifted.refused["faults"].value_counts().iter_rows()))
+        if len(unknown) < _WORDS_KEPT:
+            unknown.update(sifted.unknown_categories)
+    if not usable.rows:
+        raise CatalogueError(_no_usable_row(name, refused.rows, faults))
+    frame = usable.scan()
+    duplicates = _find_duplicates(frame)
     if duplicates.height:
         frame = frame.filter(~pl.col("record_no").is_in(duplicates["record_no"].implode()))
     return Catalogue(
@@ -131,27 +162,23 @@ def _sift_all(
         frame=frame,
         columns=opened.columns.chosen,
         notes=(*opened.columns.notes, *_category_notes(unknown)),
-        product_count=usable - duplicates.height,
-        refused_count=refused + duplicates.height,
-        _refused=pl.scan_parquet(refused_parts) if refused_parts else pl.LazyFrame(schema=REFUSED_SCHEMA),
+        product_count=usable.rows - duplicates.height,
+        refused_count=refused.rows + duplicates.height,
+        _refused=refused.scan(),
         _duplicates=duplicates,
         _folder=folder,
     )
 
 
-def _write(frame: pl.DataFrame, path: Path) -> Path:
-    frame.write_parquet(path, compression="lz4", statistics=False)
-    return path
-
-
 def _find_duplicates(usable: pl.LazyFrame) -> pl.DataFrame:
     """Return record_no, sku and first_record_no of each row whose SKU an earlier usable row has."""
     keys = usable.select("record_no", "sku").collect()
-    later = keys.filter(~pl.col("sku").is_first_distinct())
+    is_first = keys["sku"].is_first_distinct()
+    later = keys.filter(~is_first)
     if later.is_empty():
         return later.with_columns(first_record_no=pl.col("record_no"))
-    firsts = keys.filter(pl.col("sku").is_first_distinct()).rename({"record_no": "first_record_no"})
-    return later.join(firsts, on="sku", how="left", maintain_order="left")
+    firsts = keys.filter(is_first & keys["sku"].is_in(later["sku"].unique().implode()))
+    return later.join(firsts.rename({"record_no": "first_record_no"}), on="sku", how="left", maintain_order="left")
 
 
 def _no_usable_row(name: str, refused: int, faults: Counter[int]) -> str:

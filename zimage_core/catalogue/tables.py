@@ -9,12 +9,11 @@ from zipfile import BadZipFile, ZipFile
 
 import polars as pl
 
-from zimage_core.catalogue.columns import Columns, choose_columns
+from zimage_core.catalogue.columns import MONEY_FIELDS, Columns, choose_columns
 from zimage_core.catalogue.prices import PriceFormat
 from zimage_core.catalogue.source import BATCH_ROWS, TextSource, number_as_text, sha256_of_file
 from zimage_core.errors import CatalogueError
 
-_MONEY_FIELDS: Final = ("price", "original_price")
 _UNPACKED_BYTES: Final = 2 << 30
 """A workbook that unpacks to more than this is not read: a sheet of a million rows is a quarter of it."""
 
@@ -104,7 +103,7 @@ def _parquet_batches(text: pl.LazyFrame, columns: Columns, path: Path) -> Iterat
 
 def _as_text(field: str, column: str, dtype: pl.DataType, price_format: PriceFormat, path: Path) -> pl.Expr:
     value = pl.col(column)
-    if field in _MONEY_FIELDS and dtype.is_numeric():
+    if field in MONEY_FIELDS and dtype.is_numeric():
         return number_as_text(value, price_format).alias(field)
     if field == "selling_points" and dtype == pl.List(pl.String):
         return value.list.join("\n").alias(field)

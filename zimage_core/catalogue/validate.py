@@ -7,15 +7,25 @@ need (odd prices, control characters) is done for those rows alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import functools
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from zimage_core.catalogue.categories import categories_of, means_default
-from zimage_core.catalogue.columns import FIELDS
-from zimage_core.catalogue.prices import AMOUNT, PRICE_FAULTS, PriceFormat, currency_codes, parse_prices
+from zimage_core.catalogue.categories import known_category
+from zimage_core.catalogue.columns import FIELDS, MONEY_FIELDS
+from zimage_core.catalogue.prices import (
+    AMOUNT,
+    PRICE_FAULTS,
+    PriceFormat,
+    currency_codes,
+    parse_odd_prices,
+    quick,
+    settle,
+)
 from zimage_core.catalogue.rules import BY_CODE, SKU_LENGTH, TEXT_LENGTHS
 
 TYPED_SCHEMA: Final = pl.Schema(
@@ -47,6 +57,12 @@ _SUSPECT_SKU: Final = (
 _SCIENTIFIC: Final = r"^[0-9](?:\.[0-9]+)?[eE]\+[0-9]+$"
 _DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} 00:00:00$"
 _POINT_BREAK: Final = r"\s*[；;|｜\n\r][；;|｜\s]*"
+_ODD_POINTS: Final = rf"{_SUSPECT}|[;|｜]|；[；\s]|\s；|^；|；$"
+"""Selling points that are more than texts with one `；` between them; cleaning brings them into that form."""
+
+
+_NO_TEXT: Final = pl.lit(None, dtype=pl.String)
+_NO_BITS: Final = pl.lit(0, dtype=pl.UInt64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,139 +77,197 @@ class Sifted:
     unknown_categories: Mapping[str, int]
 
 
-@dataclass(slots=True)
-class _Faults:
-    """The masks found so far, by bit; masks without a true row are not kept."""
-
-    masks: list[pl.Series] = field(default_factory=list)
-
-    def add(self, code: str, field_name: str | None, mask: pl.Series) -> None:
-        if mask.any():
-            bit = 1 << BY_CODE[code, field_name].bit
-            self.masks.append(mask.fill_null(value=False).cast(pl.UInt64) * bit)
-
-    def column(self, height: int) -> pl.Series:
-        total = pl.zeros(height, pl.UInt64, eager=True)
-        for mask in self.masks:
-            total = total + mask
-        return total
-
-
 def sift(batch: pl.DataFrame, *, price_format: PriceFormat, default_currency: str) -> Sifted:
     """Return the usable rows of a batch, typed, and the refused ones with their faults.
 
     Rows whose every field is blank are dropped: they hold no product. Duplicates are found later, over all batches.
+
+    Three steps, because small operations cost more than the rows: one query strips and marks what is odd, the odd
+    values are worked on by themselves, one query types and judges every row.
     """
-    text = batch.select(_text_columns(batch)).filter(~pl.all_horizontal(pl.exclude("record_no").is_null()))
-    faults = _Faults()
-    faults.add("row_ragged", None, text["ragged"].is_not_null())
-    _judge_sku(text["sku"], faults, text["ragged"].is_null())
-    typed: dict[str, pl.Series] = {"sku": text["sku"]}
-    for name, limit in TEXT_LENGTHS.items():
-        typed[name] = _clean(text[name], name, limit, faults)
-    faults.add("name_blank", "name", typed["name"].is_null() & text["ragged"].is_null())
-    typed["category"] = categories_of(text["category"])
-    typed |= _money(text, price_format, default_currency, faults)
-    column = faults.column(text.height).alias("faults")
-    bad = column != 0
-    refused = text.with_columns(column).filter(bad)
-    usable = pl.DataFrame([text["record_no"], *(typed[name].alias(name) for name in FIELDS)]).filter(~bad)
-    strange = text["category"].filter((typed["category"] == "default") & ~bad).drop_nulls()
-    return Sifted(usable.with_columns(_points()), refused, _strange_words(strange))
+    text = _texts(batch, price_format)
+    odd = _OddValues(text)
+    for name in TEXT_LENGTHS:
+        odd.clean(name)
+    for name in MONEY_FIELDS:
+        odd.price(name, price_format)
+    odd.settle_currency(default_currency)
+    judged = _judge(text, odd, default_currency)
+    bad = judged["faults"] != 0
+    refused = text.filter(bad).select(*REFUSED_SCHEMA.names()[:-1], judged["faults"].filter(bad))
+    usable = judged.filter(~bad)
+    unknown = usable["unknown_category"].drop_nulls().value_counts()
+    return Sifted(usable.select(TYPED_SCHEMA.names()), refused, dict(unknown.iter_rows()))
 
 
-def _strange_words(words: pl.Series) -> dict[str, int]:
-    """Count the words that are not known as "default" either."""
-    if words.is_empty():
-        return {}
-    return {word: rows for word, rows in words.value_counts().iter_rows() if not means_default(word)}
-
-
-def _text_columns(batch: pl.DataFrame) -> list[pl.Expr]:
-    columns: list[pl.Expr] = [pl.col("record_no")]
-    for name in ("ragged", *FIELDS):
-        if name in batch.columns:
-            stripped = pl.col(name).str.strip_chars()
-            columns.append(pl.when(stripped != "").then(stripped).alias(name))
-        else:
-            columns.append(pl.lit(None, dtype=pl.String).alias(name))
-    return columns
-
-
-def _judge_sku(sku: pl.Series, faults: _Faults, whole: pl.Series) -> None:
-    faults.add("sku_blank", "sku", sku.is_null() & whole)
-    faults.add("sku_too_long", "sku", sku.str.len_chars() > SKU_LENGTH)
-    faults.add("sku_invisible", "sku", sku.str.contains(_SUSPECT_SKU))
-    faults.add("sku_scientific", "sku", sku.str.contains(_SCIENTIFIC))
-    faults.add("sku_date", "sku", sku.str.contains(_DATE))
-
-
-def _clean(text: pl.Series, name: str, limit: int, faults: _Faults) -> pl.Series:
-    """Return the text without invisible characters and with single blanks; selling points keep their line breaks."""
-    if text.null_count() == len(text):
-        return text
-    suspect = text.str.contains(_SUSPECT).fill_null(value=False)
-    if suspect.any():
-        where = suspect.arg_true()
-        odd = text.filter(suspect)
-        faults.add("control_character", name, _spread(odd.str.contains(_CONTROL), where, len(text)))
-        faults.add("text_damaged", name, _spread(odd.str.contains(_DAMAGED), where, len(text)))
-        blanks = r"[^\S\r\n]+" if name == "selling_points" else r"\s+"
-        odd = odd.str.replace_all(_INVISIBLE, "").str.replace_all(blanks, " ").str.strip_chars().replace("", None)
-        text = text.scatter(where, odd)
-    faults.add("text_too_long", name, text.str.len_chars() > limit)
-    return text
-
-
-def _spread(mask: pl.Series, where: pl.Series, height: int) -> pl.Series:
-    return pl.repeat(value=False, n=height, dtype=pl.Boolean, eager=True).scatter(where, mask)
-
-
-def _points() -> pl.Expr:
-    """Selling points as a list; no point is empty."""
-    parted = pl.col("selling_points").str.replace_all(_POINT_BREAK, "\n").str.strip_chars("\n")
-    return parted.fill_null("").str.split("\n").list.filter(pl.element() != "").alias("selling_points")
-
-
-def _money(
-    text: pl.DataFrame, price_format: PriceFormat, default_currency: str, faults: _Faults
-) -> dict[str, pl.Series]:
-    amounts: dict[str, pl.Series] = {}
-    codes = [currency_codes(text["currency"])]
-    faults.add("currency_unknown", "currency", codes[0] == "")
-    for name in ("price", "original_price"):
-        parsed = parse_prices(text[name], price_format)
-        if parsed["fault"].null_count() < len(parsed):
-            for fault in PRICE_FAULTS:
-                faults.add(f"{name}_{fault}", name, parsed["fault"] == fault)
-        amounts[name] = parsed["amount"]
-        codes.append(parsed["codes"])
-    price, original = amounts["price"], amounts["original_price"]
-    faults.add(
-        "original_price_without_price", "original_price", text["price"].is_null() & text["original_price"].is_not_null()
+def _texts(batch: pl.DataFrame, price_format: PriceFormat) -> pl.DataFrame:
+    """Return record_no, ragged and every field, stripped, null where blank or absent; and masks `?field` of the odd."""
+    given = [name for name in ("ragged", *FIELDS) if name in batch.columns]
+    absent = [_NO_TEXT.alias(name) for name in ("ragged", *FIELDS) if name not in batch.columns]
+    plain = quick(price_format)
+    return (
+        batch.lazy()
+        .select("record_no", pl.col(given).str.strip_chars())
+        .with_columns(*(pl.when(pl.col(name) != "").then(pl.col(name)) for name in given), *absent)
+        .filter(~pl.all_horizontal(pl.exclude("record_no").is_null()))
+        .with_columns(
+            *(
+                pl.col(name)
+                .str.contains(_ODD_POINTS if name == "selling_points" else _SUSPECT)
+                .fill_null(value=False)
+                .alias(f"?{name}")
+                for name in TEXT_LENGTHS
+            ),
+            *((~pl.col(name).str.contains(plain)).fill_null(value=False).alias(f"?{name}") for name in MONEY_FIELDS),
+        )
+        .collect()
     )
-    faults.add("original_price_below_price", "original_price", original < price)
-    worth_striking = (original > price).fill_null(value=False)
-    amounts["original_price"] = original.zip_with(worth_striking, pl.Series([None], dtype=AMOUNT))
-    currency = _agree(codes, default_currency)
-    faults.add("currency_conflict", "currency", (currency == "") & (codes[0] != "").fill_null(value=True))
-    return {**amounts, "currency": currency}
 
 
-def _agree(codes: list[pl.Series], default_currency: str) -> pl.Series:
-    """Return the one currency that all given codes allow, "" where there is none, the default where nothing is said.
+class _OddValues:
+    """The values of a batch that need more than a look: what they become, and the faults among them.
 
-    Few combinations occur in a batch, so each is settled once.
+    `columns` replaces columns of the text: cleaned fields; prices as plain decimal text (null where they are at fault);
+    `currency` where a sign in a price has a say; `odd_faults`, the bits found on the way.
     """
-    said = pl.DataFrame([series.alias(str(place)) for place, series in enumerate(codes)])
-    said = said.select(pl.concat_str(pl.all().fill_null("*"), separator="|").alias("said"))
-    distinct = said["said"].unique()
-    settled = pl.Series([_settle(text, default_currency) for text in distinct], dtype=pl.String)
-    return said["said"].replace_strict(distinct, settled, return_dtype=pl.String)
+
+    def __init__(self, text: pl.DataFrame) -> None:
+        self._text = text
+        self._signs: dict[str, pl.Series] = {}
+        self._faults: list[pl.Series] = []
+        self.columns: dict[str, pl.Series] = {}
+
+    def clean(self, name: str) -> None:
+        """Take invisible characters and loose blanks out of a field; part selling points by one `；` each."""
+        where, values = self._odd(name)
+        if not len(where):
+            return
+        self._fault("control_character", name, values.str.contains(_CONTROL), where)
+        self._fault("text_damaged", name, values.str.contains(_DAMAGED), where)
+        values = values.str.replace_all(_INVISIBLE, "")
+        if name == "selling_points":
+            values = values.str.replace_all(_POINT_BREAK, "；").str.strip_chars("；")
+        values = values.str.replace_all(r"\s+", " ").str.strip_chars().replace("", None)
+        self.columns[name] = self._text[name].scatter(where, values)
+
+    def price(self, name: str, price_format: PriceFormat) -> None:
+        """Read the prices that are not plain; keep what their signs say of the currency."""
+        plain = self._text[name]
+        if price_format == "comma":
+            plain = self.columns[name] = plain.str.replace(",", ".", literal=True)
+        where, values = self._odd(name)
+        if not len(where):
+            return
+        parsed = parse_odd_prices(values, price_format)
+        for fault in PRICE_FAULTS:
+            self._fault(f"{name}_{fault}", name, parsed["fault"] == fault, where)
+        self.columns[name] = plain.scatter(where, parsed["amount"].cast(pl.String))
+        if parsed["codes"].null_count() < len(where):
+            self._signs[name] = (
+                pl.select(pl.repeat(_NO_TEXT, self._text.height)).to_series().scatter(where, parsed["codes"])
+            )
+
+    def settle_currency(self, default_currency: str) -> None:
+        """Where a price has a sign, find the currency on which column and signs agree; each combination once."""
+        if not self._signs:
+            return
+        signs = pl.DataFrame([series.alias(name) for name, series in self._signs.items()])
+        signed = signs.select(~pl.all_horizontal(pl.all().is_null())).to_series()
+        where = signed.arg_true()
+        said = signs.with_columns(self._text["currency"]).filter(signed)
+        combinations = said.unique()
+        settled = [_settled(row, default_currency) for row in combinations.iter_rows(named=True)]
+        agreed = said.join(
+            combinations.with_columns(pl.Series("agreed", settled, dtype=pl.String)),
+            on=said.columns,
+            how="left",
+            nulls_equal=True,
+            maintain_order="left",
+        )["agreed"]
+        self._fault("currency_conflict", "currency", agreed.is_null(), where)
+        self.columns["currency"] = self._text["currency"].scatter(where, agreed)
+
+    def faults(self) -> pl.Series:
+        """Return the bits found so far, one value per row."""
+        none = pl.zeros(self._text.height, pl.UInt64, eager=True)
+        return functools.reduce(operator.or_, self._faults, none).alias("odd_faults")
+
+    def _odd(self, name: str) -> tuple[pl.Series, pl.Series]:
+        mask = self._text[f"?{name}"]
+        return mask.arg_true(), self._text[name].filter(mask) if mask.any() else self._text[name].clear()
+
+    def _fault(self, code: str, name: str, mask: pl.Series, where: pl.Series) -> None:
+        found = where.filter(mask.fill_null(value=False))
+        if len(found):
+            none = pl.zeros(self._text.height, pl.UInt64, eager=True)
+            self._faults.append(none.scatter(found, 1 << BY_CODE[code, name].bit))
 
 
-def _settle(said: str, default_currency: str) -> str:
-    given = [part.split() for part in said.split("|") if part != "*"]
-    if not given:
-        return default_currency
-    return next((code for code in given[0] if all(code in others for others in given[1:])), "")
+def _settled(said: Mapping[str, str | None], default_currency: str) -> str | None:
+    """Return the agreed currency of one combination; a currency column that is not known is no conflict."""
+    column = currency_codes(said["currency"] or "")
+    if said["currency"] and not column:
+        return said["currency"]
+    return settle([column, *((said[name] or "").split() for name in MONEY_FIELDS if name in said)], default_currency)
+
+
+def _judge(text: pl.DataFrame, odd: _OddValues, default_currency: str) -> pl.DataFrame:
+    """Return every row typed, with its `faults` and, where its category is not known, `unknown_category`."""
+    known_words = _table(text["category"], known_category)
+    first_codes = _table(
+        odd.columns.get("currency", text["currency"]), lambda word: next(iter(currency_codes(word)), None)
+    )
+    price, original = (pl.col(name).cast(AMOUNT, strict=False) for name in MONEY_FIELDS)
+    category = pl.col("category").replace_strict(*known_words, default=None, return_dtype=pl.String)
+    currency = pl.col("currency").replace_strict(*first_codes, default=None, return_dtype=pl.String)
+    return (
+        text.lazy()
+        .select("record_no", "ragged", *FIELDS, *(pl.col(name).alias(f"{name}_given") for name in MONEY_FIELDS))
+        .with_columns(*(series.alias(name) for name, series in odd.columns.items()), odd.faults())
+        .with_columns(
+            category=category.fill_null("default"),
+            unknown_category=pl.when(category.is_null()).then("category"),
+            price=price,
+            original_price=original,
+            currency=pl.when(pl.col("currency").is_null()).then(pl.lit(default_currency)).otherwise(currency),
+        )
+        .with_columns(faults=_faults() | pl.col("odd_faults"))
+        .with_columns(
+            selling_points=pl.col("selling_points").str.split("；").fill_null([]),
+            original_price=pl.when(pl.col("original_price") > pl.col("price")).then("original_price"),
+        )
+        .collect()
+    )
+
+
+def _table(texts: pl.Series, meaning: Callable[[str], str | None]) -> tuple[list[str], pl.Series]:
+    """Return the distinct texts and what each means: few in any batch, so plain Python asks for each once."""
+    distinct = texts.unique().drop_nulls().to_list()
+    return distinct, pl.Series([meaning(word) for word in distinct], dtype=pl.String)
+
+
+def _faults() -> pl.Expr:
+    """Return the bits of every rule that one look at the row decides."""
+    whole = pl.col("ragged").is_null()
+    sku, price, original = pl.col("sku"), pl.col("price"), pl.col("original_price")
+    price_given = pl.col("price_given").is_not_null()
+    masks: dict[tuple[str, str | None], pl.Expr] = {
+        ("row_ragged", None): ~whole,
+        ("sku_blank", "sku"): sku.is_null() & whole,
+        ("sku_too_long", "sku"): sku.str.len_chars() > SKU_LENGTH,
+        ("sku_invisible", "sku"): sku.str.contains(_SUSPECT_SKU),
+        ("sku_scientific", "sku"): sku.str.contains(_SCIENTIFIC),
+        ("sku_date", "sku"): sku.str.contains(_DATE),
+        ("name_blank", "name"): pl.col("name").is_null() & whole,
+        **{("text_too_long", name): pl.col(name).str.len_chars() > limit for name, limit in TEXT_LENGTHS.items()},
+        ("price_not_positive", "price"): price == 0,
+        ("original_price_not_positive", "original_price"): original == 0,
+        ("original_price_without_price", "original_price"): ~price_given & pl.col("original_price_given").is_not_null(),
+        ("original_price_below_price", "original_price"): (original < price) & (original > 0),
+        ("currency_unknown", "currency"): pl.col("currency").is_null(),
+    }
+    bits = [
+        pl.when(mask.fill_null(value=False)).then(pl.lit(1 << BY_CODE[key].bit, dtype=pl.UInt64)).otherwise(_NO_BITS)
+        for key, mask in masks.items()
+    ]
+    return pl.sum_horizontal(bits)
