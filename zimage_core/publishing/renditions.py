@@ -30,6 +30,7 @@ MAX_CROP_RATIO = 0.03
 WHITE_LEVEL = 250
 MIN_WHITE_RATIO = 0.995
 _BORDER_RATIO = 0.02
+_RIM_RATIO = 0.003  # of the short side: this close to the product a pixel is its soft outline, or the light in its glass
 _FOREGROUND_LEVEL = 243  # 255 - 12: what differs from white by more than 12 is product or shadow
 _MIN_RUN_PX = 3  # rows and columns with fewer foreground pixels are specks
 _FILL_TOLERANCE = 0.005  # the product's edge is soft over a pixel or two
@@ -104,14 +105,16 @@ def make_rendition(
 def white_background(rgb: NDArray[np.uint8]) -> tuple[float, float]:
     """Return (border's darkest level, share of the background at >= 250) of a picture that should stand on white.
 
-    The background is what is joined to the border and no more than 12 levels from white.
+    The background is what is joined to the border, no more than 12 levels from white, and not right at the product.
     """
     darkest = rgb.min(axis=2)
     band = max(1, round(_BORDER_RATIO * min(darkest.shape)))
     outside = (darkest >= _FOREGROUND_LEVEL).astype(np.uint8)
     _, labels = cv2.connectedComponents(outside, connectivity=4)
     rim = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    background = np.isin(labels, rim[rim > 0])
+    joined = np.isin(labels, rim[rim > 0]).astype(np.uint8)
+    reach = 2 * round(_RIM_RATIO * min(darkest.shape)) + 1
+    background = cv2.erode(joined, np.ones((reach, reach), np.uint8)) > 0
     share = float((darkest[background] >= WHITE_LEVEL).mean()) if background.any() else 0.0
     border = np.ones(darkest.shape, bool)
     border[band:-band, band:-band] = False
