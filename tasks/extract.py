@@ -18,6 +18,7 @@ from tasks.runtime import Rooms, artifact_key, photo_root, resident_engine, room
 from zimage_core import clock
 from zimage_core.catalogue import Catalogue, check_photos, read_catalogue
 from zimage_core.domain import Product, Refusal, Run, content_id, to_plain
+from zimage_core.storage import sweep, unfinished
 
 SHOWN_REFUSALS = 200
 """Rows of the refusals table in the Prefect UI; refusals.csv and the ledger hold all of them."""
@@ -59,6 +60,8 @@ def extract(order: ProductionOrder) -> Extracted:
 def read_products(order: ProductionOrder) -> Extracted:
     """Do all of extract but what needs a ledger or Prefect; `zimage plan` stops here."""
     open_rooms = rooms(order)
+    folder = open_rooms.settings.work_dir / "catalogues"
+    sweep(folder)
     catalogue = read_catalogue(
         catalogue_source(order),
         mapping=order.columns or None,
@@ -66,13 +69,11 @@ def read_products(order: ProductionOrder) -> Extracted:
         query=order.query,
         sheet=order.sheet,
         price_format=order.price_format,
-        work_dir=open_rooms.settings.work_dir / "catalogues",
+        work_dir=folder,
     )
     with catalogue:
         refusals: list[Refusal] = list(catalogue.refusals())
-        kept, digest, count = _keep_products(
-            _checked(catalogue, order, open_rooms, refusals), open_rooms.settings.work_dir / "catalogues"
-        )
+        kept, digest, count = _keep_products(_checked(catalogue, order, open_rooms, refusals), folder)
     refusals.sort(key=lambda refusal: (refusal.record_no or 0, refusal.code, refusal.field or ""))
     return Extracted(_run_id(order, digest, open_rooms), catalogue.source, kept, count, tuple(refusals))
 
@@ -111,7 +112,7 @@ def _checked(
 def _keep_products(products: Iterator[Product], folder: Path) -> tuple[Path, str, int]:
     """Write one JSON object a line into a file named by its content; return path, sha256 and count."""
     digest, count = hashlib.sha256(), 0
-    growing = folder / f".{clock.fresh_id()}.jsonl"
+    growing = unfinished(folder)
     with growing.open("wb") as out:
         for product in products:
             line = json.dumps(to_plain(product), ensure_ascii=False, sort_keys=True).encode() + b"\n"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tasks.order import ProductionOrder
 from tasks.runtime import rooms
-from zimage_core import clock
 from zimage_core.errors import LeaseLost, LedgerBusy, ZImageError
 from zimage_core.ledger import Lease, Ledger
+from zimage_core.processes import is_dead, owner_name
 
 log = logging.getLogger("zimage_core.tasks")
 
@@ -53,11 +51,11 @@ def held_lease(shard_id: str) -> Lease | None:
 
 
 def _acquire(ledger: Ledger, shard_id: str, lease_s: float) -> Lease:
-    owner = f"{socket.gethostname()}:{os.getpid()}:{clock.fresh_id()}"
+    owner = owner_name()
     lease = ledger.acquire_lease(shard_id, owner, lease_s)
     if lease is None:
         holder = ledger.lease_owner(shard_id)
-        if holder is not None and _is_dead(holder):
+        if holder is not None and is_dead(holder):
             log.warning("The worker %s that held shard %s is dead; taking over.", holder, shard_id)
             ledger.break_lease(shard_id, holder)
             lease = ledger.acquire_lease(shard_id, owner, lease_s)
@@ -68,21 +66,6 @@ def _acquire(ledger: Ledger, shard_id: str, lease_s: float) -> Lease:
                 retry_after_s=lease_s,
             )
     return lease
-
-
-def _is_dead(owner: str) -> bool:
-    """Tell whether an owner was a process of this machine that no longer runs; False when we cannot know."""
-    host, _, rest = owner.partition(":")
-    pid = rest.partition(":")[0]
-    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 def _beat(lease: Lease, ended: threading.Event, every_s: float) -> None:

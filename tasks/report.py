@@ -18,6 +18,7 @@ from zimage_core.domain import Attempt, Refusal, Rendition, ShotOutcome, content
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import encode_png
 from zimage_core.reporting import Summary, summarise, write_contact_sheet, write_report_csv
+from zimage_core.storage import sweep
 
 SHEET, TABLE, REFUSALS = "index.html", "report.csv", "refusals.csv"
 
@@ -63,6 +64,7 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     if written and open_rooms.work.exists(kept) and open_rooms.work.get(kept) == state:
         return folder / SHEET, summary
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
 
     def picture(outcome: ShotOutcome, attempt: Attempt | None) -> bytes | None:
         return _picture(open_rooms, order, outcome, attempt)

@@ -80,11 +80,14 @@ def rooms(order: ProductionOrder) -> Rooms:
         if key not in _rooms:
             settings.work_dir.mkdir(parents=True, exist_ok=True)
             settings.out_dir.mkdir(parents=True, exist_ok=True)
+            work, cdn = LocalStore(settings.work_dir / "store"), LocalStore(settings.out_dir / "cdn")
+            if left := work.sweep() + cdn.sweep():
+                log.warning("Removed %d unfinished files of processes that were killed.", left)
             _rooms[key] = Rooms(
                 settings=settings,
                 ledger=Ledger.open(settings.resolved_ledger_url()),
-                work=LocalStore(settings.work_dir / "store"),
-                cdn=LocalStore(settings.out_dir / "cdn"),
+                work=work,
+                cdn=cdn,
                 library=PromptLibrary.load(settings.prompts_dir),
                 channels=load_channels(),
                 rubric=load_rubric(settings.rubric),

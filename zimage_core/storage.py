@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
-from zimage_core.clock import fresh_id
 from zimage_core.errors import ObjectMissing, StorageError
+from zimage_core.processes import is_dead, owner_name
 
 IMMUTABLE = "public, max-age=31536000, immutable"  # RFC 8246: content-hashed names never change
 POINTER = "public, max-age=60, stale-while-revalidate=300"  # RFC 5861: a new release is seen within a minute
@@ -117,12 +117,16 @@ class LocalStore:
     `durable` (the default) flushes every object to the disk before `put` returns, so that a ledger row or a pointer
     written afterwards never names bytes that a power cut took away; measured at 1.1 ms per 150 KB object, 0.2 without.
     Turn it off for caches that can be rebuilt. Pointers are flushed in any case. A process killed while writing may
-    leave a `.tmp-*` file: it is never listed, never read and never served under a key.
+    leave a `.tmp-*` file right in `root`: it is never listed, read or served under a key, and `sweep` removes it.
     """
 
     def __init__(self, root: Path | str, *, durable: bool = True) -> None:
         self.root = Path(root)
         self.durable = durable
+
+    def sweep(self) -> int:
+        """Remove the unfinished files of processes of this machine that were killed; return how many there were."""
+        return sweep(self.root)
 
     def put(self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None) -> bool:
         """Create an object by hard-linking a finished temporary file to its name: the file system decides who is first.
@@ -201,7 +205,7 @@ class LocalStore:
     @contextmanager
     def _temporary(self, path: Path, data: bytes, *, durable: bool) -> Iterator[Path]:
         # os.open with 0o666 honours the umask; tempfile would make files that a web server may not read.
-        temporary = path.with_name(f"{_TEMPORARY}{fresh_id()}")
+        temporary = unfinished(self.root)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -218,6 +222,33 @@ class LocalStore:
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is no object of a store (a report), half of it never seen. Raises StorageError."""
+    temporary = unfinished(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary.is_file():
+            temporary.unlink()
+        raise StorageError(f"{path} could not be written: {error.strerror or error}.") from error
+
+
+def sweep(folder: Path) -> int:
+    """Remove what killed writers of this machine left unfinished right in this folder; return how many files."""
+    found = folder.glob(f"{_TEMPORARY}*")
+    left = [path for path in found if is_dead(path.name.removeprefix(_TEMPORARY).replace("~", ":"))]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def unfinished(folder: Path) -> Path:
+    """Return a name for a file being written in this folder, which `sweep` knows; not every system takes a colon."""
+    return folder / f"{_TEMPORARY}{owner_name().replace(':', '~')}"
 
 
 def _flush_folder(folder: Path) -> None:

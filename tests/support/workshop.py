@@ -108,12 +108,12 @@ class Workshop:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `zimage` in a process group of its own and return at once."""
-        log = (self.folder / "started.log").open("ab")
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (self.folder / "started.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "flows", *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )

@@ -1,7 +1,7 @@
 """Extract's knowledge: one typed frame of products from CSV, Excel, Parquet or SQL, and a reason for each refused row.
 
 What it is:       readers for each kind of source, the column aliases, the rules for rows, the check of the photos.
-May import:       domain, errors, settings, clock, storage (it needs domain and errors only).
+May import:       domain, errors, storage (for files that appear whole).
 May touch:        the catalogue it is handed, photos under the folder it is handed, files in its work folder, and the
                   database a catalogue URL names (read only).
 Never:            changes a source, guesses what a value means, decodes a photo for its pixels, prints a password.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from zimage_core.catalogue.safe import spreadsheet_safe
 from zimage_core.domain import Refusal
+from zimage_core.storage import write_whole
 
 _HEADER: Final = ("stage", "record_no", "sku", "field", "code", "reason", "value")
 
@@ -19,20 +19,14 @@ def write_refusals_csv(refusals: Iterable[Refusal], path: Path) -> int:
     """Write the refusals, ordered by stage, record, SKU and code, and return how many there were.
 
     UTF-8 with BOM, because Excel takes a CSV without it for the local encoding; what would be run as a formula is made
-    text. The file appears whole or not at all, and the same refusals give the same bytes.
+    text. The same refusals give the same bytes. Raises StorageError when the file cannot be written.
     """
     ordered = sorted(refusals, key=_order)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8-sig", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(_HEADER)
-            writer.writerows(_row(refusal) for refusal in ordered)
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(_HEADER)
+    writer.writerows(_row(refusal) for refusal in ordered)
+    write_whole(path, text.getvalue().encode("utf-8-sig", "backslashreplace"))
     return len(ordered)
 
 

@@ -1,7 +1,7 @@
 """What people read after a run: the contact sheet for the eye, the CSV for the spreadsheet, the summary for the record.
 
 What it is:       outcomes in, files out; the same results give the same bytes, so no clock and no seconds on the sheet.
-May import:       errors, domain, catalogue (for what is safe in a spreadsheet); jinja2 and Pillow.
+May import:       errors, domain, storage, catalogue (for what is safe in a spreadsheet); jinja2 and Pillow.
 May touch:        the files it is told to write.
 Never:            decides anything about a picture, fetches anything, or lets text of a catalogue become markup.
 """

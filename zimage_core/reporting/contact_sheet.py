@@ -21,9 +21,9 @@ from markupsafe import Markup
 
 from zimage_core.domain import Language, Refusal, Rendition, ShotOutcome
 from zimage_core.reporting.cards import Card, PictureOf, card_of
-from zimage_core.reporting.files import write_whole
 from zimage_core.reporting.labels import LABELS
 from zimage_core.reporting.summary import Summary
+from zimage_core.storage import write_whole
 
 SHOTS_PER_PAGE = 100
 """About 15 MB of pictures a page: still opens at once and passes most mail servers."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zimage_core.catalogue import spreadsheet_safe
 from zimage_core.domain import ShotOutcome
-from zimage_core.reporting.files import write_whole
+from zimage_core.storage import write_whole
 
 REPORT_COLUMNS = (
     "sku", "name", "name_en", "category", "price", "currency", "scene", "mode", "size", "state", "grade", "score",
