@@ -29,7 +29,7 @@ from zimage_core.ledger.rows import RecordedVerdict, ReleaseEvent, ReleaseKind, 
 from zimage_core.standing import Standing
 
 ROWS_PER_COMMIT = 500
-"""Rows written in one transaction: five times cheaper than one by one (benchmarks/ledger.py), yet others wait only ms."""
+"""Rows written in one transaction: 5 (SQLite) to 16 (PostgreSQL) times faster than one by one, benchmarks/ledger.py."""
 
 
 class Ledger:

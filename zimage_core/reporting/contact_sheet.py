@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
-from itertools import islice
+from itertools import count as count_from
+from itertools import islice, repeat, takewhile
 from math import ceil
 from pathlib import Path
 from urllib.parse import quote
@@ -26,7 +28,10 @@ from zimage_core.reporting.summary import Summary
 from zimage_core.storage import write_whole
 
 SHOTS_PER_PAGE = 100
-"""About 15 MB of pictures a page: still opens at once and passes most mail servers."""
+"""5 to 15 MB of pictures a page: it opens at once and still passes most mail servers."""
+
+WORKERS = 4
+"""Threads that make pictures small; the page is the same for any number."""
 
 MOST_REFUSALS = 500
 """Refused rows listed on the first page; the refusals file has all of them."""
@@ -43,24 +48,34 @@ def write_contact_sheet(
     link: Callable[[Rendition], str] = lambda rendition: quote(rendition.object_key),
     language: Language = "zh",
     shots_per_page: int = SHOTS_PER_PAGE,
+    workers: int = WORKERS,
 ) -> tuple[Path, ...]:
     """Write the sheet and return its pages: `path`, then `<stem>-2.html` and so on when the shots do not fit on one.
 
     `summary` counts all outcomes (see summarise); `outcomes` may be streamed, one page is held in memory. `picture`
-    hands out encoded pictures, `link` the address of a rendition relative to the sheet. `language` is the one shown
-    first. The same outcomes and pictures give the same bytes. Raises StorageError when a page cannot be written.
+    hands out encoded pictures and is asked by `workers` threads at a time; `link` gives the address of a rendition
+    relative to the sheet. `language` is the one shown first. The same outcomes and pictures give the same bytes.
+    Pages left by a longer sheet of that name are removed. Raises StorageError when a page cannot be written.
     """
     count = max(1, ceil(summary.promised / shots_per_page))
-    pages = tuple(path if n == 1 else path.with_name(f"{path.stem}-{n}{path.suffix}") for n in range(1, count + 1))
+    pages = tuple(_page(path, n) for n in range(1, count + 1))
     left = iter(outcomes)
     for index, page in enumerate(pages):
         chunk = islice(left, None if index == count - 1 else shots_per_page)
-        cards = [card_of(index * shots_per_page + n, outcome, picture) for n, outcome in enumerate(chunk, 1)]
+        with ThreadPoolExecutor(workers) as pool:  # decoding and encoding pictures happens outside Python's lock
+            numbers = count_from(index * shots_per_page + 1)
+            cards = list(pool.map(card_of, numbers, chunk, repeat(picture)))
         html = _render(
             cards, pages, index, title=title, summary=summary, refusals=refusals, link=link, language=language
         )
         write_whole(page, html.encode("utf-8", "replace"))
+    for stale in takewhile(Path.exists, (_page(path, n) for n in count_from(count + 1))):
+        stale.unlink()
     return pages
+
+
+def _page(path: Path, number: int) -> Path:
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def _render(
