@@ -84,6 +84,18 @@ def refine(rgb: Rgb, backdrop: Backdrop, product: Plane) -> Backdrop:
     )
 
 
+def follow(rgb: Rgb, surface: Rgb, outside: Plane, sigma_px: float) -> Rgb:
+    """Return the surface as the pixels of `outside` ((H, W) uint8, 1 = backdrop) show it within a few px of them.
+
+    Cells are too coarse for the last few px of a shadow before the product; this is the same weighted blur by pixels.
+    """
+    weight = cv2.GaussianBlur(outside.astype(np.float32), (0, 0), sigma_px)[..., None]
+    seen = cv2.GaussianBlur(cv2.copyTo(rgb, outside).astype(np.float32), (0, 0), sigma_px)
+    trust = np.minimum(weight * np.float32(50.0), np.float32(1.0))
+    followed = trust * seen / np.maximum(weight, np.float32(1e-3)) + (1 - trust) * surface
+    return np.asarray(np.rint(followed), dtype=np.uint8)
+
+
 def contrast_with(rgb: Rgb, surface: Rgb) -> Plane:
     """Return (H, W) uint8: the largest difference of the channels, so that pale yellow on white counts by its blue."""
     red, green, blue = cv2.split(cv2.absdiff(rgb, surface))

@@ -92,7 +92,7 @@ def cut_out(photo: Photo) -> CutOut | CutOutFailure:
     silhouette = find_silhouette(rgb, backdrop)
     depth = depth_of(silhouette.mask)
     outline = outline_points(depth)
-    weak = weak_ratio(silhouette.contrast, outline, silhouette.limit + _EDGE_LEVELS)
+    weak = weak_ratio(silhouette.contrast, outline, silhouette.limit + _EDGE_LEVELS + 2.0 * silhouette.noise)
     failure = _unusable(silhouette, weak)
     if failure is not None:
         return failure
@@ -171,8 +171,12 @@ def _doubts(found: Silhouette, weak: float) -> tuple[str, ...]:
         doubts.append(f"The product hardly stands out from the backdrop along {weak:.0%} of its outline.")
     if found.shadow_px > 0.01 * product_px:
         doubts.append("A soft shadow on the ground was removed.")
+    if found.hole_px > 0:
+        doubts.append(f"{found.hole_px / product_px:.1%} of the product was taken as an opening: backdrop shows there.")
     if found.doubtful_px > 0.005 * product_px:
-        doubts.append("An enclosed area looks like the backdrop but has no sharp rim; it was kept as product.")
+        doubts.append(
+            f"{found.doubtful_px / product_px:.1%} of the product looks like the backdrop; it was kept, not cut out."
+        )
     return tuple(doubts)
 
 

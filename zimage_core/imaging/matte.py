@@ -107,10 +107,10 @@ def _settled(cover: Float, error: Float, depth: Float, band: Points) -> Float:
     for _ in range(3):
         cover = np.maximum(cover, beside(plane, band, -1.0))
         plane[band.rows, band.columns] = cover
-    share = np.float32(0.5) * np.clip(np.float32(0.35) + np.float32(6.0) * error, 0, 1)
-    for step in (1.0, 2.0):
+    for step in (1.0, 2.0, 3.0):
         along = np.float32(0.5) * (beside(plane, band, 0.0, step) + beside(plane, band, 0.0, -step))
-        cover = cover + share * (along - cover)
+        frayed = np.abs(along - cover) * np.minimum(np.float32(20.0) * error, np.float32(1.0))
+        cover = cover + np.clip(np.float32(3.0) * error + frayed, 0.05, 0.6) * (along - cover)
         plane[band.rows, band.columns] = cover
     return np.asarray(np.clip((cover - _FLOOR) / (1 - 2 * _FLOOR), 0, 1), dtype=np.float32)
 

@@ -82,11 +82,11 @@ def weak_ratio(contrast: Plane, outline: Points, limit: float) -> float:
     return float((inside < limit).mean()) if inside.size else 1.0
 
 
-def ramp_width(contrast: Plane, outline: Points) -> float:
+def ramp_width(contrast: Plane, outline: Points, quantile: float = 0.5) -> float:
     """Return how many px the photo takes from backdrop to product, from 1.6 (pin sharp) to 9 (far out of focus).
 
-    Along lines across the outline: the height of the first steady rise over its steepest step, the median of those
-    high enough to tell.
+    Along lines across the outline: the height of the first steady rise over its steepest step, the median (or another
+    `quantile`) of those high enough to tell.
     """
     levels = contrast.astype(np.float32)
     few = _every(outline, max(1, outline.rows.size // _PROFILES))
@@ -101,7 +101,7 @@ def ramp_width(contrast: Plane, outline: Points) -> float:
     clear = height >= max(_CLEAR_LEVELS, float(np.median(height)) / 2) if height.size else np.zeros(0, dtype=np.bool_)
     if not clear.any():
         return MIN_RAMP_PX
-    return float(np.clip(np.median(height[clear] / peak[clear]), MIN_RAMP_PX, MAX_RAMP_PX))
+    return float(np.clip(np.quantile(height[clear] / peak[clear], quantile), MIN_RAMP_PX, MAX_RAMP_PX))
 
 
 def _every(points: Points, stride: int) -> Points:
