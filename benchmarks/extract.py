@@ -75,7 +75,7 @@ def _row(place: int, dice: int) -> list[str]:
         name = ("", "长" * 300, "坏\ufffd字", "NUL\x00")[dice % 4]
     original = f"{2000 + place % 990}.00" if place % 2 else ""
     original = "1.00" if dice == 50 else original
-    currency = ("CNY", "人民币", "", "CNY", "CNY", "XXX" if dice == 60 else "RMB")[place % 6]
+    currency = ("CNY", "人民币", "", "CNY", "CNY", "ZZZ" if dice == 60 else "RMB")[place % 6]
     english = f"Product number {place}, glazed"
     return [
         sku, name, english, CATEGORIES[place % 6], "白色", "陶瓷、木", price, original, currency, POINTS, "拾光",
@@ -281,14 +281,15 @@ def parse_price(text: str) -> tuple[Decimal | None, str | None]:
     found = _PRICE["written"].match(unicodedata.normalize("NFKC", text).translate(PRICE_CHARS).strip().upper())
     if not found:
         return None, None
-    signs, number = [sign for sign in (found["before"], found["after"]) if sign], found["number"]
+    before, number = found["before"].replace("-", "", 1).strip(), found["number"]
+    signs = [sign for sign in (before, found["after"].strip()) if sign]
     codes = _MARKS.get("\n".join(signs)) if signs else None
     dot = re.sub("[ ,']", "", number) if _NUMBER_DOT.match(number) else None
     comma = re.sub("[ .']", "", number).replace(",", ".") if _NUMBER_COMMA.match(number) else None
     if (dot and comma and dot != comma) or not (dot or comma) or (signs and codes is None):
         return None, codes
     amount = Decimal(dot or comma or "0")
-    wrong = found["minus"] or found["minus_inside"] or amount != round(amount, 2)
+    wrong = "-" in found["before"] or amount != round(amount, 2)
     return (None if wrong else amount), codes
 
 

@@ -62,11 +62,11 @@ def open_database(
     if (table is None) == (query is None):
         raise CatalogueError("A database is read by either a table or a query; give one of them.")
     wanted = only_select(query) if query is not None else _parts(table or "")
-    backend = parsed.get_backend_name()
+    dialect = parsed.get_backend_name()
     with _plain_errors(parsed):
-        if backend == "sqlite":
+        if dialect == "sqlite":
             return _fingerprinted(*_open_sqlite(parsed, wanted, mapping, price_format))
-        if backend in ("postgresql", "postgres"):
+        if dialect in ("postgresql", "postgres"):
             return _fingerprinted(*open_postgresql(parsed, wanted, mapping, price_format, shown_url(url)))
         return _fingerprinted(*_open_sqlalchemy(parsed, wanted, mapping, price_format))
 
@@ -136,7 +136,7 @@ def _fingerprinted(columns: Columns, batches: Iterator[pl.DataFrame]) -> TextSou
     def numbered() -> Iterator[pl.DataFrame]:
         next_no = 1
         for batch in batches:
-            text = batch.select(columns.chosen)
+            text = batch.select(*columns.chosen)
             digest.update(text.write_csv(include_header=False).encode())
             numbers = pl.int_range(next_no, next_no + text.height, dtype=pl.UInt32)
             yield text.with_columns(numbers.alias("record_no"))

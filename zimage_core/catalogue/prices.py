@@ -130,7 +130,7 @@ def parse_odd_prices(texts: pl.Series, price_format: PriceFormat) -> pl.DataFram
         .with_columns(amount=pl.col("digits").str.replace(r"(\.[0-9]{2})[0-9]+$", "$1").cast(AMOUNT, strict=False))
         .with_columns(fault=_fault())
         .select(pl.when(pl.col("fault").is_null()).then(pl.col("amount")).alias("amount"), "codes", "fault")
-        .collect()
+        .collect(engine="in-memory")
     )
 
 

@@ -12,7 +12,6 @@ from typing import Final
 import polars as pl
 
 from zimage_core.catalogue.catalogue import Catalogue
-from zimage_core.catalogue.database import open_database, shown_url
 from zimage_core.catalogue.delimited import open_delimited
 from zimage_core.catalogue.prices import CURRENCIES, PriceFormat
 from zimage_core.catalogue.rules import RULES, rules_of
@@ -78,6 +77,8 @@ def _open(
     folder: Path,
 ) -> tuple[str, TextSource]:
     if isinstance(source, str) and "://" in source:
+        from zimage_core.catalogue.database import open_database, shown_url  # SQLAlchemy takes 0.2 s to import
+
         opened = open_database(source, table=table, query=query, mapping=mapping, price_format=price_format)
         return shown_url(source), opened
     if query is not None or table is not None:

@@ -14,7 +14,7 @@ _SKIPPED: Final = re.compile(
     | /\*(?!!|M!).*?\*/                            # comment; /*! ... */ is code in MySQL and stays
     | '(?:''|\\.|[^'\\])*'                         # text
     | "(?:""|[^"])*" | `(?:``|[^`])*` | \[[^\]]*\] # quoted names
-    | \$([A-Za-z_]\w*)?\$.*?\$\1\$                 # text in PostgreSQL's dollar quotes
+    | \$((?:[A-Za-z_]\w*)?)\$.*?\$\1\$                 # text in PostgreSQL's dollar quotes
     """,
     re.VERBOSE | re.DOTALL,
 )

@@ -50,12 +50,13 @@ joiners stay in names: emoji and several scripts need them."""
 _DAMAGED: Final = "\ufffd|锟斤拷"
 """U+FFFD, and what becomes of it when UTF-8 is read as GBK."""
 _LOOSE_BLANKS: Final = r"[\t\r\n\u{85}\u{A0}\u{2000}-\u{200A}\u{2028}\u{2029}\u{202F}\u{205F}\u{3000}]|  "
-_SUSPECT: Final = rf"{_CONTROL}|{_INVISIBLE}|{_DAMAGED}|{_LOOSE_BLANKS}"
+_SUSPECT: Final = rf"^\s|\s$|{_CONTROL}|{_INVISIBLE}|{_DAMAGED}|{_LOOSE_BLANKS}"
 _SUSPECT_SKU: Final = (
     rf"{_CONTROL}|{_INVISIBLE}|[\t\r\n\u{{200C}}\u{{200D}}\u{{FE00}}-\u{{FE0F}}\u{{2028}}\u{{2029}}]|{_DAMAGED}"
 )
 _SCIENTIFIC: Final = r"^[0-9](?:\.[0-9]+)?[eE]\+[0-9]+$"
 _DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} 00:00:00$"
+_ODD_SKU: Final = rf"{_SUSPECT_SKU}|{_SCIENTIFIC}|{_DATE}"
 _POINT_BREAK: Final = r"\s*[；;|｜\n\r][；;|｜\s]*"
 _ODD_POINTS: Final = rf"{_SUSPECT}|[;|｜]|；[；\s]|\s；|^；|；$"
 """Selling points that are more than texts with one `；` between them; cleaning brings them into that form."""
@@ -87,40 +88,40 @@ def sift(batch: pl.DataFrame, *, price_format: PriceFormat, default_currency: st
     """
     text = _texts(batch, price_format)
     odd = _OddValues(text)
+    odd.sku()
     for name in TEXT_LENGTHS:
         odd.clean(name)
     for name in MONEY_FIELDS:
         odd.price(name, price_format)
     odd.settle_currency(default_currency)
     judged = _judge(text, odd, default_currency)
-    bad = judged["faults"] != 0
-    refused = text.filter(bad).select(*REFUSED_SCHEMA.names()[:-1], judged["faults"].filter(bad))
-    usable = judged.filter(~bad)
+    bad = (judged["faults"] != 0) & ~judged["blank"]
+    refused = text.select(*REFUSED_SCHEMA.names()[:-1]).with_columns(judged["faults"]).filter(bad)
+    usable = judged.filter(judged["faults"] == 0)
     unknown = usable["unknown_category"].drop_nulls().value_counts()
     return Sifted(usable.select(TYPED_SCHEMA.names()), refused, dict(unknown.iter_rows()))
 
 
 def _texts(batch: pl.DataFrame, price_format: PriceFormat) -> pl.DataFrame:
-    """Return record_no, ragged and every field, stripped, null where blank or absent; and masks `?field` of the odd."""
+    """Return record_no, ragged and every field, null where blank or absent; and masks `?field` of the odd.
+
+    Blanks around a value are taken off here, but for the long texts, where they make it odd (half the cost).
+    """
     given = [name for name in ("ragged", *FIELDS) if name in batch.columns]
     absent = [_NO_TEXT.alias(name) for name in ("ragged", *FIELDS) if name not in batch.columns]
     plain = quick(price_format)
+    odd = {name: pl.col(name).str.contains(_SUSPECT) for name in TEXT_LENGTHS}
+    odd["selling_points"] = pl.col("selling_points").str.contains(_ODD_POINTS)
+    odd["sku"] = pl.col("sku").str.contains(_ODD_SKU)
+    odd |= {name: ~pl.col(name).str.contains(plain) for name in MONEY_FIELDS}
     return (
         batch.lazy()
-        .select("record_no", pl.col(given).str.strip_chars())
-        .with_columns(*(pl.when(pl.col(name) != "").then(pl.col(name)) for name in given), *absent)
-        .filter(~pl.all_horizontal(pl.exclude("record_no").is_null()))
-        .with_columns(
-            *(
-                pl.col(name)
-                .str.contains(_ODD_POINTS if name == "selling_points" else _SUSPECT)
-                .fill_null(value=False)
-                .alias(f"?{name}")
-                for name in TEXT_LENGTHS
-            ),
-            *((~pl.col(name).str.contains(plain)).fill_null(value=False).alias(f"?{name}") for name in MONEY_FIELDS),
+        .select(
+            "record_no", *(pl.col(name) if name in TEXT_LENGTHS else pl.col(name).str.strip_chars() for name in given)
         )
-        .collect()
+        .with_columns(*(pl.when(pl.col(name) != "").then(pl.col(name)) for name in given), *absent)
+        .with_columns(*(mask.fill_null(value=False).alias(f"?{name}") for name, mask in odd.items()))
+        .collect(engine="in-memory")
     )
 
 
@@ -136,6 +137,12 @@ class _OddValues:
         self._signs: dict[str, pl.Series] = {}
         self._faults: list[pl.Series] = []
         self.columns: dict[str, pl.Series] = {}
+
+    def sku(self) -> None:
+        """Tell why an odd SKU is odd; it is a key, so nothing is taken out of it."""
+        where, values = self._odd("sku")
+        for code, pattern in (("invisible", _SUSPECT_SKU), ("scientific", _SCIENTIFIC), ("date", _DATE)):
+            self._fault(f"sku_{code}", "sku", values.str.contains(pattern), where)
 
     def clean(self, name: str) -> None:
         """Take invisible characters and loose blanks out of a field; part selling points by one `；` each."""
@@ -225,6 +232,7 @@ def _judge(text: pl.DataFrame, odd: _OddValues, default_currency: str) -> pl.Dat
         .select("record_no", "ragged", *FIELDS, *(pl.col(name).alias(f"{name}_given") for name in MONEY_FIELDS))
         .with_columns(*(series.alias(name) for name, series in odd.columns.items()), odd.faults())
         .with_columns(
+            blank=pl.all_horizontal(pl.col("ragged", *FIELDS).is_null()),
             category=category.fill_null("default"),
             unknown_category=pl.when(category.is_null()).then("category"),
             price=price,
@@ -236,7 +244,7 @@ def _judge(text: pl.DataFrame, odd: _OddValues, default_currency: str) -> pl.Dat
             selling_points=pl.col("selling_points").str.split("；").fill_null([]),
             original_price=pl.when(pl.col("original_price") > pl.col("price")).then("original_price"),
         )
-        .collect()
+        .collect(engine="in-memory")
     )
 
 
@@ -255,9 +263,6 @@ def _faults() -> pl.Expr:
         ("row_ragged", None): ~whole,
         ("sku_blank", "sku"): sku.is_null() & whole,
         ("sku_too_long", "sku"): sku.str.len_chars() > SKU_LENGTH,
-        ("sku_invisible", "sku"): sku.str.contains(_SUSPECT_SKU),
-        ("sku_scientific", "sku"): sku.str.contains(_SCIENTIFIC),
-        ("sku_date", "sku"): sku.str.contains(_DATE),
         ("name_blank", "name"): pl.col("name").is_null() & whole,
         **{("text_too_long", name): pl.col(name).str.len_chars() > limit for name, limit in TEXT_LENGTHS.items()},
         ("price_not_positive", "price"): price == 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def refused(source: str | Path, **options: object) -> str:
     return str(caught.value)
 
 
-@pytest.fixture()
+@pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     def write_file(content: str | bytes, name: str = "shop.csv") -> Path:
         path = tmp_path / name
@@ -110,9 +111,12 @@ def test_rows_of_another_width_are_refused_by_themselves(write: Callable[..., Pa
 
 
 def test_record_numbers_survive_many_blocks_of_ragged_and_blank_rows(write: Callable[..., Path]) -> None:
-    lines = ["sku,name"]
-    for number in range(2, 60_002):
-        lines.append("" if number % 7 == 0 else f"ragged-{number}" if number % 11 == 0 else f"{number},{'名' * 40}")
+    def line(number: int) -> str:
+        if number % 7 == 0:
+            return ""
+        return f"ragged-{number}" if number % 11 == 0 else f"{number},{'名' * 40}"
+
+    lines = ["sku,name", *map(line, range(2, 60_002))]
     with read_catalogue(write("\n".join(lines))) as catalogue:
         assert all(product.sku == str(product.record_no) for product in catalogue.products())
         refusals = list(catalogue.refusals())
@@ -239,13 +243,11 @@ def test_a_sheet_is_chosen_by_name(tmp_path: Path) -> None:
 
 
 def test_skus_that_a_spreadsheet_spoilt_are_refused(tmp_path: Path) -> None:
-    from datetime import datetime
-
     with xlsxwriter.Workbook(str(tmp_path / "a.xlsx")) as book:
         page = book.add_worksheet()
         page.write_row(0, 0, ["sku", "name"])
         page.write_row(1, 0, ["6.9E+12", "a"])
-        page.write_datetime(2, 0, datetime(2026, 1, 2), book.add_format({"num_format": "m-d"}))
+        page.write_datetime(2, 0, date(2026, 1, 2), book.add_format({"num_format": "m-d"}))
         page.write(2, 1, "b")
         page.write_row(3, 0, ["1E5", "c"])
     with read_catalogue(tmp_path / "a.xlsx") as catalogue:
