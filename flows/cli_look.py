@@ -114,9 +114,9 @@ def _fonts(settings: Settings) -> Iterator[str]:
 
 
 def _ocr(settings: Settings) -> Iterator[str]:
-    from zimage_core.quality.ocr import check_readers
+    from zimage_core.quality.self_test import prove_readers
 
-    yield check_readers()
+    yield prove_readers()
 
 
 def _engine(settings: Settings) -> Iterator[str]:

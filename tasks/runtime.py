@@ -31,7 +31,7 @@ from zimage_core.ledger import Ledger
 from zimage_core.prompting import PromptLibrary
 from zimage_core.publishing import load_channels
 from zimage_core.quality.rubric import Rubric, load_rubric
-from zimage_core.settings import Settings
+from zimage_core.settings import Settings, set_environment_defaults
 from zimage_core.storage import LocalStore, Store
 
 Item = TypeVar("Item")
@@ -74,6 +74,8 @@ _engines: dict[str, ResidentEngine] = {}
 
 def rooms(order: ProductionOrder) -> Rooms:
     """Return the opened rooms for this order's settings; the first call in a process opens them."""
+    # tesseract's threads spin against each other: one is four to ten times faster as soon as anything else runs
+    set_environment_defaults(OMP_THREAD_LIMIT="1")
     settings = order.settings()
     key = repr((settings.model_dump(exclude={"ledger_url"}), settings.resolved_ledger_url()))
     with _opening:

@@ -12,6 +12,7 @@ from workshop import LIPSTICK, MUG, Workshop
 from flows.produce import produce
 from tasks.order import ProductionOrder
 from tasks.runs import tally_of
+from tasks.runtime import rooms
 from zimage_core.errors import CatalogueError, EngineError, PlanError
 from zimage_core.publishing import current_release, read_manifest
 from zimage_core.storage import LocalStore
@@ -98,7 +99,11 @@ def test_an_engine_that_is_busy_at_first_is_asked_again_and_the_run_completes(
     run_id = produce(order(workshop, scenes=("packshot",)))
     tally = tally_of(order(workshop), run_id)
     assert (tally.accepted, tally.failed) == (2, 0)
-    assert tally.attempts > tally.promised
+    ledger = rooms(order(workshop)).ledger
+    shots = [promise.shot.shot_id for promise in ledger.promises(run_id)]
+    assert {failure.error_code for failures in ledger.failures(shots).values() for failure in failures} == {
+        "EngineBusy"
+    }
 
 
 def test_an_engine_that_is_down_releases_nothing_and_says_how_many_shots_are_missing(

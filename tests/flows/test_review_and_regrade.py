@@ -31,7 +31,7 @@ def order(workshop: Workshop) -> ProductionOrder:
 def stricter(folder: Path, a: float) -> Path:
     """Return a rubric of which A asks for more than the shipped one."""
     rubric = yaml.safe_load(RUBRIC.read_text("utf-8"))
-    rubric["letters"]["a"] = a
+    rubric["a_from"] = a
     path = folder / "strict.yaml"
     path.write_text(yaml.safe_dump(rubric, allow_unicode=True), "utf-8")
     return path
