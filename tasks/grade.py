@@ -81,6 +81,7 @@ def judge(open_rooms: Rooms, promise: Promise, attempt: Attempt, order: Producti
             palette=(*brand.palette, brand.badge_color, brand.badge_text_color, brand.price_color),
             width_px=width_px,
             height_px=height_px,
+            placed=finished.placed,
         ),
         rubric,
     )
