@@ -99,7 +99,7 @@ def _plain_errors(url: URL) -> Iterator[None]:
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise CatalogueError(f"No driver is installed for {url.drivername}: {error}.") from None
     except sa.exc.NoSuchTableError as error:
-        raise CatalogueError(f"{_shown(url)} has no table {str(error)!r}.") from None
+        raise CatalogueError(f"{_shown(url)} has no table {error}.") from None
     except sa.exc.DBAPIError as error:
         raise CatalogueError(_sentence(url, error.orig)) from None
     except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:

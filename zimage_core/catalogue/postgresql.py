@@ -18,6 +18,7 @@ from zimage_core.errors import CatalogueError
 _CONNECT_TIMEOUT_S: Final = 10
 _STATEMENT_TIMEOUT_S: Final = 600
 _NUMBERS: Final = (b"numeric", b"int2", b"int4", b"int8", b"float4", b"float8")
+_AFTER_THE_POINT: Final = re.compile(r"\n\nQuery was:|\nLINE |\nCONTEXT:|\nDETAIL:|\nHINT:")
 _SERVER_SAYS: Final = re.compile(r"(?:ERROR|FATAL):\s*(.+)")
 
 
@@ -103,12 +104,14 @@ def _batches(
 
 @contextmanager
 def _plain_errors(url: URL, shown: str) -> Iterator[None]:
+    """Make one sentence of what the driver raises; once rows are streaming that comes as Arrow's errors or OSError."""
     import adbc_driver_manager
+    import pyarrow as pa
 
     try:
         yield
-    except adbc_driver_manager.Error as error:
-        text = " ".join(str(error).split("\n\nQuery was:")[0].split("\nLINE ")[0].split())
+    except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+        text = " ".join(_AFTER_THE_POINT.split(str(error))[0].split())
         said = _SERVER_SAYS.search(text)
         reason = (said[1] if said else text.removeprefix("IO: [libpq] ")).rstrip(".")
         if url.password and str(url.password) in reason:
