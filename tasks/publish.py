@@ -67,17 +67,19 @@ def make_renditions(order: ProductionOrder, run_id: str, shots: Sequence[tuple[s
     """
     open_rooms = rooms(order)
     made: list[Rendition] = []
+    found: list[Rendition] = []
     refused: list[Refusal] = []
     for promise, attempt in _accepted(open_rooms, run_id, [shot_id for _, shot_id in shots]):
         wanted = publishables(open_rooms, promise, attempt, order.promotion)
         known = open_rooms.ledger.renditions([p.rendition_id for p in wanted])
         missing = [p for p in wanted if not _is_there(open_rooms, known.get(p.rendition_id))]
+        found += known.values()
         for answer in _make(open_rooms, order, missing):
             if isinstance(answer, Refusal):
                 refused.append(answer)
             else:
                 made.append(answer)
-    open_rooms.ledger.record_renditions(run_id, made)
+    open_rooms.ledger.record_renditions(run_id, [*found, *made])
     open_rooms.ledger.record_refusals(run_id, refused)
     return len(made)
 

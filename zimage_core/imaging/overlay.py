@@ -122,10 +122,16 @@ def _check_texts(overlay: Overlay) -> None:
 
 
 def _best(canvas: _Canvas, product: ProductMap, text_room: TextRoom) -> tuple[dict[CardRole, Card], Arrangement]:
-    """Return the largest cards that leave the product alone; where none do, the cheapest by covering and size."""
-    found: list[tuple[float, dict[CardRole, Card], Arrangement]] = []
+    """Return the cards that leave the product alone, in the scene's room and as large as that allows.
+
+    A little smaller and in the room beats full size beside the product: a catalogue's pictures then look alike. Where
+    every size covers some of the product, the cheapest by covering and size is taken.
+    """
+    found: list[tuple[bool, float, dict[CardRole, Card], Arrangement]] = []
     refused: ConfigurationError | None = None
     for scale in _SCALES:
+        if any(not covering and cost <= _SHRINKING_COST * (1.0 - scale) for covering, cost, _, _ in found):
+            break
         try:
             cards = _cards(canvas, scale)
         except ConfigurationError as error:
@@ -136,11 +142,10 @@ def _best(canvas: _Canvas, product: ProductMap, text_room: TextRoom) -> tuple[di
         )
         if arrangement is None:
             continue
-        if arrangement.covered_ratio == 0.0:
-            return cards, arrangement
-        found.append((arrangement.cost + _SHRINKING_COST * (1.0 - scale), cards, arrangement))
+        cost = arrangement.cost + _SHRINKING_COST * (1.0 - scale)
+        found.append((arrangement.covered_ratio > 0.0, cost, cards, arrangement))
     if found:
-        _, cards, arrangement = min(found, key=lambda entry: entry[0])
+        _, _, cards, arrangement = min(found, key=lambda entry: entry[:2])
         return cards, arrangement
     texts = ", ".join(repr(text.text) for text in canvas.overlay.texts)
     raise refused or ConfigurationError(
