@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -28,7 +28,7 @@ from zimage_core.catalogue.select_only import only_select
 from zimage_core.catalogue.source import BATCH_ROWS, TextSource, python_number_as_text
 from zimage_core.errors import CatalogueError
 
-CONNECT_TIMEOUT_S: Final = 10
+_CONNECT_TIMEOUT_S: Final = 10
 _READ_TIMEOUT_S: Final = 600
 _NOT_DATABASES: Final = ("http", "https", "ftp", "s3", "oss", "gs", "file")
 _NAME_PART: Final = re.compile(r'"(?:[^"]|"")+"|[^."]+')
@@ -111,13 +111,12 @@ def _shown(url: URL) -> str:
 
 
 def _sentence(url: URL, error: BaseException | None) -> str:
-    said = str(error.args[-1] if isinstance(error, Exception) and error.args else error).strip().splitlines() or [
-        "no reason given"
-    ]
-    return f"The database {_shown(url)} could not be read: {redact(said[0], url)}."
+    said = error.args[-1] if isinstance(error, Exception) and error.args else error
+    first_line = (str(said).strip().splitlines() or ["no reason given"])[0]
+    return f"The database {_shown(url)} could not be read: {_redact(first_line, url)}."
 
 
-def redact(text: str, url: URL) -> str:
+def _redact(text: str, url: URL) -> str:
     """Return a driver's message without the password of the URL, in any of the forms it may have taken."""
     password = str(url.password) if url.password else ""
     if not password:
@@ -156,7 +155,7 @@ def _open_sqlite(
         raise CatalogueError(f"There is no SQLite file {str(path)!r}.")
     with ExitStack() as stack:
         uri = f"file:{quote(str(path.resolve()))}?mode=ro"
-        connection = stack.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=CONNECT_TIMEOUT_S)))
+        connection = stack.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=_CONNECT_TIMEOUT_S)))
         connection.execute("PRAGMA query_only = ON")
         if isinstance(wanted, str):
             cursor = connection.execute(wanted)
@@ -178,7 +177,7 @@ def _open_sqlalchemy(
     is_mysql = url.get_backend_name() in ("mysql", "mariadb")
     if is_mysql and url.drivername in ("mysql", "mariadb"):
         url = url.set(drivername=f"{url.drivername}+pymysql")
-    timeouts = {"connect_timeout": CONNECT_TIMEOUT_S, "read_timeout": _READ_TIMEOUT_S, "charset": "utf8mb4"}
+    timeouts = {"connect_timeout": _CONNECT_TIMEOUT_S, "read_timeout": _READ_TIMEOUT_S, "charset": "utf8mb4"}
     with ExitStack() as stack:
         engine = sa.create_engine(url, poolclass=NullPool, connect_args=timeouts if is_mysql else {})
         connection = stack.enter_context(engine.connect())
@@ -226,32 +225,28 @@ def _python_batches(
 ) -> Iterator[pl.DataFrame]:
     names = [column[0] for column in description]
     places = {field: names.index(column) for field, column in columns.chosen.items()}
-    writers = {field: _writer(field, price_format) for field in places}
     with stack, _plain_errors(url):
         for rows in chunks:
             values = list(zip(*rows, strict=True))
             yield pl.DataFrame(
-                {field: [writers[field](value) for value in values[place]] for field, place in places.items()},
+                {field: _texts(values[place], field in MONEY_FIELDS, price_format) for field, place in places.items()},
                 schema=dict.fromkeys(places, pl.String),
             )
 
 
-def _writer(field: str, price_format: PriceFormat) -> Callable[[Any], str | None]:
-    """Return what writes a value of this field as text (see `source.number_as_text` for money)."""
-    money = field in MONEY_FIELDS
+def _texts(values: Sequence[Any], money: bool, price_format: PriceFormat) -> list[str | None]:
+    """Return the values of a column as text; most are text already and cost no call."""
+    return [value if value is None or type(value) is str else _text(value, money, price_format) for value in values]
 
-    def write(value: Any) -> str | None:
-        if value is None or isinstance(value, str):
-            return value
-        if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-            return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        text = (
-            format(Decimal(repr(value)), "f")
-            if isinstance(value, float)
-            else format(value, "f" if isinstance(value, Decimal) else "d")
-        )
-        return python_number_as_text(text, price_format) if money else text
 
-    return write
+def _text(value: Any, money: bool, price_format: PriceFormat) -> str:
+    """Return one value as text: numbers without exponent, those of money as `source.number_as_text` says."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return str(value)
+    exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if not exact.is_finite():
+        return str(value)
+    text = format(int(exact) if isinstance(value, float) and exact == int(exact) else exact, "f")
+    return python_number_as_text(text, price_format) if money else text

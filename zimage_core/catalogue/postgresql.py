@@ -17,6 +17,8 @@ from zimage_core.errors import CatalogueError
 
 _CONNECT_TIMEOUT_S: Final = 10
 _STATEMENT_TIMEOUT_S: Final = 600
+_BATCH_BYTES: Final = 4 << 20
+"""A hint to the driver, whose own 16 MiB cost 130 MiB more at the peak."""
 _NUMBERS: Final = (b"numeric", b"int2", b"int4", b"int8", b"float4", b"float8")
 _AFTER_THE_POINT: Final = re.compile(r"\n\nQuery was:|\nLINE |\nCONTEXT:|\nDETAIL:|\nHINT:")
 _SERVER_SAYS: Final = re.compile(r"(?:ERROR|FATAL):\s*(.+)")
@@ -38,6 +40,7 @@ def open_postgresql(
     with ExitStack() as stack, _plain_errors(url, shown):
         connection = stack.enter_context(closing(dbapi.connect(conninfo(url))))
         cursor = stack.enter_context(closing(connection.cursor()))
+        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT_S}s'")
         named = isinstance(wanted, tuple)

@@ -27,6 +27,7 @@ def shop(tmp_path: Path) -> str:
                 ("0001", "杯", "¥1,299.00", None, "x"),
                 (7, "垫", 59, "软", "x"),
                 ("X", "三位小数", 1.299, None, "x"),
+                ("Y", "无穷", float("inf"), None, "x"),
             ],
         )
         database.commit()
@@ -40,7 +41,10 @@ def test_a_table_is_ordered_by_sku_and_mixed_types_become_text(shop: str) -> Non
             Product("7", "垫", 2, price=Decimal("59.00"), selling_points=("软",)),
             Product("B-2", "灯", 3, price=Decimal("329.50"), selling_points=("暖光", "省电")),
         ]
-        assert [(r.sku, r.code) for r in catalogue.refusals()] == [("X", "price_too_precise")]
+        assert [(r.sku, r.code) for r in catalogue.refusals()] == [
+            ("X", "price_too_precise"),
+            ("Y", "price_unreadable"),
+        ]
         assert catalogue.source == shop.replace("#", "%23")
 
 
