@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prefect import flow
 from prefect.futures import PrefectFuture
@@ -11,6 +11,7 @@ from tasks.generate import Assignment, due_assignments, generate
 from tasks.grade import grade, ungraded_shots
 from tasks.lease import shard_lease
 from tasks.order import ProductionOrder
+from tasks.progress import shard_progress
 from tasks.runtime import WORKERS, batch_label, batches_of, sentence_of, unfinished_shots
 from zimage_core.errors import EngineError
 
@@ -26,15 +27,17 @@ def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str
     number of shots it answers for. Raises EngineError when some could not be made for now; run it again and only those
     are tried.
     """
-    with shard_lease(order, shard_id):
+    with shard_lease(order, shard_id), shard_progress(order, run_id, shard_id, label) as progress:
         _grade_all(order, run_id, shard_id, ungraded_shots(order, run_id, shard_id))
         failed: dict[str, str] = {}
         while due := [a for a in due_assignments(order, run_id, shard_id) if a.shot_id not in failed]:
-            failed |= _round(order, run_id, shard_id, due)
+            failed |= _round(order, run_id, shard_id, due, progress)
         return _account(order, run_id, shard_id, failed)
 
 
-def _round(order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Assignment]) -> dict[str, str]:
+def _round(
+    order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Assignment], progress: Callable[[], None]
+) -> dict[str, str]:
     """Make these attempts batch by batch, grading one batch while the next is made; return what failed, with why."""
     failed: dict[str, str] = {}
     grading: list[PrefectFuture[int]] = []
@@ -47,6 +50,7 @@ def _round(order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Ass
         label = batch_label(order, run_id, shard_id, shot_ids)
         state = generate(order, run_id, shard_id, batch, label, return_state=True)
         grading.append(grade.submit(order, run_id, shard_id, shot_ids, label))
+        progress()
         failed_in_a_row = 0 if state.is_completed() else failed_in_a_row + 1
         if not state.is_completed():
             still_due = {a.shot_id for a in due_assignments(order, run_id, shard_id)}

@@ -94,10 +94,21 @@ def keep_attempt(rooms: Rooms, attempt_id: str, rgb: Rgb) -> tuple[str, str]:
 
 
 def attempt_pixels(rooms: Rooms, attempt: Attempt) -> Rgb:
-    """Return the kept pixels (height_px, width_px, 3) of an attempt that was made."""
+    """Return the kept pixels (height_px, width_px, 3) of an attempt that was made, proved to be the ones it made.
+
+    Raises ImageError when they are not; ObjectMissing when they are gone.
+    """
     if attempt.object_key is None:
         raise ImageError("This attempt has no pixels: its engine failed.", shot_id=attempt.shot_id)
-    return decode_png(rooms.work.get(attempt.object_key))
+    data = rooms.work.get(attempt.object_key)
+    if sha256_hex(data) != attempt.sha256:
+        raise ImageError(
+            f"The kept picture {attempt.object_key} is damaged: its bytes are not the ones the ledger recorded. Put the "
+            "file back from a backup of the work folder.",
+            shot_id=attempt.shot_id,
+            attempt=attempt.number,
+        )
+    return decode_png(data)
 
 
 def overlay_of(rooms: Rooms, promise: Promise, attempt: Attempt, promotion: str) -> Overlay:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +16,13 @@ from tasks.order import ProductionOrder
 from tasks.runtime import Rooms, artifact_key, photo_root, rooms
 from zimage_core.catalogue import write_refusals_csv
 from zimage_core.domain import Attempt, Refusal, Rendition, ShotOutcome, content_id
+from zimage_core.errors import ImageError, StorageError
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import encode_png
 from zimage_core.reporting import Summary, summarise, write_contact_sheet, write_report_csv
 from zimage_core.storage import sweep
+
+log = logging.getLogger("zimage_core.tasks")
 
 SHEET, TABLE, REFUSALS = "index.html", "report.csv", "refusals.csv"
 
@@ -60,7 +64,9 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     folder = report_folder(order, run_id)
     state = _state_of(outcomes, refusals).encode()
     kept = f"reports/{run_id}.txt"
-    written = all((folder / name).is_file() for name in (SHEET, TABLE, REFUSALS))
+    written = all((folder / name).is_file() for name in (log = logging.getLogger("zimage_core.tasks")
+
+SHEET, TABLE, REFUSALS))
     if written and open_rooms.work.exists(kept) and open_rooms.work.get(kept) == state:
         return folder / SHEET, summary
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +107,20 @@ def _state_of(outcomes: Sequence[ShotOutcome], refusals: Sequence[Refusal]) -> s
 
 
 def _picture(rooms: Rooms, order: ProductionOrder, outcome: ShotOutcome, attempt: Attempt | None) -> bytes | None:
-    """Return the finished picture of an attempt, or the reference photo for none; None where there is neither."""
+    """Return the finished picture of an attempt, or the reference photo for none; None where there is neither.
+
+    A report is read most when something is broken: a picture that cannot be had is left out of it, and logged.
+    """
+    try:
+        return _picture_bytes(rooms, order, outcome, attempt)
+    except (ImageError, StorageError, OSError) as error:
+        log.warning("The report shows no picture for %s: %s", outcome.promise.product.sku, error)
+        return None
+
+
+def _picture_bytes(
+    rooms: Rooms, order: ProductionOrder, outcome: ShotOutcome, attempt: Attempt | None
+) -> bytes | None:
     promise = outcome.promise
     if attempt is None:
         photo = photo_root(order) / promise.product.image if promise.product.image else None
