@@ -103,8 +103,8 @@ def attempt_pixels(rooms: Rooms, attempt: Attempt) -> Rgb:
     data = rooms.work.get(attempt.object_key)
     if sha256_hex(data) != attempt.sha256:
         raise ImageError(
-            f"The kept picture {attempt.object_key} is damaged: its bytes are not the ones the ledger recorded. Put the "
-            "file back from a backup of the work folder.",
+            f"The kept picture {attempt.object_key} is damaged: its bytes are not the ones the ledger recorded. "
+            "Put the file back from a backup of the work folder.",
             shot_id=attempt.shot_id,
             attempt=attempt.number,
         )

@@ -64,9 +64,7 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     folder = report_folder(order, run_id)
     state = _state_of(outcomes, refusals).encode()
     kept = f"reports/{run_id}.txt"
-    written = all((folder / name).is_file() for name in (log = logging.getLogger("zimage_core.tasks")
-
-SHEET, TABLE, REFUSALS))
+    written = all((folder / name).is_file() for name in (SHEET, TABLE, REFUSALS))
     if written and open_rooms.work.exists(kept) and open_rooms.work.get(kept) == state:
         return folder / SHEET, summary
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,9 +116,7 @@ def _picture(rooms: Rooms, order: ProductionOrder, outcome: ShotOutcome, attempt
         return None
 
 
-def _picture_bytes(
-    rooms: Rooms, order: ProductionOrder, outcome: ShotOutcome, attempt: Attempt | None
-) -> bytes | None:
+def _picture_bytes(rooms: Rooms, order: ProductionOrder, outcome: ShotOutcome, attempt: Attempt | None) -> bytes | None:
     promise = outcome.promise
     if attempt is None:
         photo = photo_root(order) / promise.product.image if promise.product.image else None
