@@ -29,6 +29,7 @@ LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Only th
 TableOption = Annotated[str | None, typer.Option(help="For a database URL: the table.")]
 QueryOption = Annotated[str | None, typer.Option(help="For a database URL: one SELECT.")]
 SheetOption = Annotated[str | None, typer.Option(help="For Excel: the sheet.")]
+CurrencyOption = Annotated[str, typer.Option(help="Where neither a column nor a sign in the price says one.")]
 PriceOption = Annotated[str, typer.Option("--price-format", help="auto, dot (1,299.00) or comma (1.299,00).")]
 WorkOption = Annotated[Path | None, typer.Option("--work-dir", help="Where the ledger and the layers are kept.")]
 OutOption = Annotated[Path | None, typer.Option("--out-dir", help="Where images and reports go.")]
@@ -47,6 +48,7 @@ def run(
     query: QueryOption = None,
     sheet: SheetOption = None,
     price_format: PriceOption = "auto",
+    currency: CurrencyOption = "CNY",
     publish: Annotated[bool, typer.Option(help="Release what is accepted.")] = True,
     work_dir: WorkOption = None,
     out_dir: OutOption = None,
@@ -65,6 +67,7 @@ def run(
             query=query,
             sheet=sheet,
             price_format=price_format,
+            currency=currency,
             publish=publish,
             work_dir=work_dir,
             out_dir=out_dir,
@@ -90,6 +93,7 @@ def plan(
     query: QueryOption = None,
     sheet: SheetOption = None,
     price_format: PriceOption = "auto",
+    currency: CurrencyOption = "CNY",
     work_dir: WorkOption = None,
     out_dir: OutOption = None,
 ) -> None:
@@ -109,6 +113,7 @@ def plan(
         query=query,
         sheet=sheet,
         price_format=price_format,
+        currency=currency,
         work_dir=work_dir,
         out_dir=out_dir,
     )

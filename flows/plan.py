@@ -20,6 +20,8 @@ def dry_run(order: ProductionOrder, console: Console) -> None:
     plan = planned_shots(order, extracted)
     refused = [*extracted.refusals, *(answer for answer in plan if isinstance(answer, Refusal))]
     console.print(Markdown(plan.forecast.to_markdown()))
+    for note in extracted.notes:
+        console.print(f"Note: {note}", markup=False, highlight=False)
     if refused:
         console.print(f"\nRefused: {len(refused)}")
         for refusal in refused[:SHOWN_REFUSALS]:

@@ -35,6 +35,7 @@ class Extracted:
     products_file: Path
     product_count: int
     refusals: tuple[Refusal, ...]
+    notes: tuple[str, ...]
 
 
 @task(name="extract", task_run_name="extract {order.catalogue}")
@@ -52,7 +53,12 @@ def extract(order: ProductionOrder) -> Extracted:
     create_table_artifact(
         table=[_row(refusal) for refusal in extracted.refusals[:SHOWN_REFUSALS]] or [{"refused": "nothing"}],
         key=artifact_key("refused", order.promotion),
-        description=f"{len(extracted.refusals)} of the rows of {extracted.source} were refused; the rest go on.",
+        description=" ".join(
+            [
+                f"{len(extracted.refusals)} of the rows of {extracted.source} were refused; the rest go on.",
+                *extracted.notes,
+            ]
+        ),
     )
     return extracted
 
@@ -69,13 +75,16 @@ def read_products(order: ProductionOrder) -> Extracted:
         query=order.query,
         sheet=order.sheet,
         price_format=order.price_format,
+        default_currency=order.currency,
         work_dir=folder,
     )
     with catalogue:
         refusals: list[Refusal] = list(catalogue.refusals())
         kept, digest, count = _keep_products(_checked(catalogue, order, open_rooms, refusals), folder)
     refusals.sort(key=lambda refusal: (refusal.record_no or 0, refusal.code, refusal.field or ""))
-    return Extracted(_run_id(order, digest, open_rooms), catalogue.source, kept, count, tuple(refusals))
+    return Extracted(
+        _run_id(order, digest, open_rooms), catalogue.source, kept, count, tuple(refusals), catalogue.notes
+    )
 
 
 def catalogue_source(order: ProductionOrder) -> str:

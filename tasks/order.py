@@ -34,6 +34,9 @@ class ProductionOrder(BaseModel):
     price_format: Literal["auto", "dot", "comma"] = Field(
         "auto", title="Price format", description="dot: 1,299.00; comma: 1.299,00; auto refuses what is ambiguous."
     )
+    currency: str = Field(
+        "CNY", title="Currency", description="Where neither a column nor a sign in the price says one."
+    )
     scenes: tuple[SceneName, ...] | None = Field(None, title="Scenes", description="None = those of the promotion.")
     channels: tuple[str, ...] | None = Field(None, title="Channels", description="None = those of the promotion.")
     engine: str | None = Field(None, title="Engine", description="None = the configured one.")

@@ -16,7 +16,6 @@ from zimage_core.publishing.manifest import (
     build_manifest,
     parse_manifest,
     rendition_key,
-    sku_slug,
 )
 from zimage_core.publishing.release import (
     current_release,
@@ -52,5 +51,4 @@ __all__ = [
     "rendition_key",
     "rollback",
     "seal_packet",
-    "sku_slug",
 ]

@@ -20,7 +20,6 @@ from zimage_core.storage import check_key
 
 FORMAT = "zimage-manifest/1"
 _HASH_DIGITS = 16
-_MAX_SLUG_CHARACTERS = 80
 
 
 @checked_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -76,25 +75,12 @@ class Manifest:
         return f"releases/{self.promotion}/{self.release_id}.json"
 
 
-def sku_slug(sku: str) -> str:
-    """Return a SKU as one path segment: ASCII letters, digits, `.`, `_`, `-`.
-
-    A SKU that is already such a segment stays as it is; any other gets eight digits of its hash at the end, so two
-    different SKUs never share a slug.
-    """
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in sku)[:_MAX_SLUG_CHARACTERS]
-    kept = kept.strip("-.") or "sku"
-    if kept == sku:
-        return sku
-    return f"{kept}~{hashlib.sha256(sku.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-
-
 def rendition_key(
     slug: str, scene: SceneName, channel: str, width_px: int, height_px: int, sha256: str, extension: str
 ) -> str:
-    """Return `img/{sku_slug}/{scene}-{channel}-{w}x{h}.{sha16}.{ext}`. Raises StorageError if that is not a key."""
+    """Return `img/{slug}/{scene}-{channel}-{w}x{h}.{sha16}.{ext}`. Raises StorageError if that is not a key."""
     if "/" in slug:
-        raise StorageError(f"The SKU slug {slug!r} holds a slash; make it with sku_slug.")
+        raise StorageError(f"The SKU slug {slug!r} holds a slash; make it with catalogue.path_safe.")
     return check_key(f"img/{slug}/{scene}-{channel}-{width_px}x{height_px}.{sha256[:_HASH_DIGITS]}.{extension}")
 
 
