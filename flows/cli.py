@@ -35,7 +35,7 @@ def _options(
 ) -> None:
     """Set up logging before anything imports Prefect."""
     set_environment_defaults(
-        PREFECT_LOGGING_LEVEL="INFO" if verbose else "WARNING",
+        PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="INFO" if verbose else "WARNING",  # the Prefect UI shows all of it
         PREFECT_LOGGING_EXTRA_LOGGERS="zimage_core",
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
     )

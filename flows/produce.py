@@ -15,7 +15,7 @@ from tasks.runtime import sentence_of, shard_labels
 from zimage_core.errors import EngineError
 
 
-@flow(name="produce", flow_run_name="{order.promotion} · {order.catalogue}")
+@flow(name="produce", flow_run_name="{order.promotion} · {order.catalogue_name}")
 def produce(order: ProductionOrder) -> str:
     """Extract, plan, make every shot shard by shard, publish what is accepted, report. Returns the run's id.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from zimage_core.storage import sweep, unfinished
 SHOWN_REFUSALS = 200
 """Rows of the refusals table in the Prefect UI; refusals.csv and the ledger hold all of them."""
 
+log = logging.getLogger("zimage_core.tasks")
+
 _PRODUCT = TypeAdapter(Product)
 
 
@@ -38,7 +41,7 @@ class Extracted:
     notes: tuple[str, ...]
 
 
-@task(name="extract", task_run_name="extract {order.catalogue}")
+@task(name="extract", task_run_name="extract {order.catalogue_name}")
 def extract(order: ProductionOrder) -> Extracted:
     """Read, validate and keep the catalogue; open the run (or go on with it); record and show what was refused.
 
@@ -50,6 +53,13 @@ def extract(order: ProductionOrder) -> Extracted:
         Run(extracted.run_id, order.promotion, extracted.source, order.model_dump_json(), clock.now())
     )
     open_rooms.ledger.record_refusals(extracted.run_id, extracted.refusals)
+    log.info(
+        "%s: %d products, %d rows refused; run %s",
+        extracted.source,
+        extracted.product_count,
+        len(extracted.refusals),
+        extracted.run_id,
+    )
     create_table_artifact(
         table=[_row(refusal) for refusal in extracted.refusals[:SHOWN_REFUSALS]] or [{"refused": "nothing"}],
         key=artifact_key("refused", order.promotion),

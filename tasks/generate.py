@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,8 @@ from zimage_core.domain import (
 from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest, render_checked
 from zimage_core.errors import EngineError, EngineRefused, EngineUnavailable, ImageError, PromptError
 from zimage_core.imaging.cutout import CutOut, CutOutFailure
+
+log = logging.getLogger("zimage_core.tasks")
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,11 @@ def generate(order: ProductionOrder, run_id: str, shard_id: str, batch: Sequence
         if answer.error.retryable:
             passing.append(answer.error)
     open_rooms.ledger.record_attempts(run_id, tried, lease=held_lease(shard_id))
+    made = sum(attempt.object_key is not None for attempt in tried)
+    log.info("%d of %d attempts made, %d to be tried again", made, len(drafts), len(passing))
     if passing:
         raise passing[0]
-    return sum(attempt.object_key is not None for attempt in tried)
+    return made
 
 
 def _missing(open_rooms: Rooms, batch: Sequence[Assignment]) -> list[Assignment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from zimage_core.quality.grade import grade as grade_attempt
 from zimage_core.quality.policy import next_verdict
 from zimage_core.quality.rubric import Rubric, load_rubric
 from zimage_core.standing import Standing
+
+log = logging.getLogger("zimage_core.tasks")
 
 
 @task(
@@ -49,6 +52,8 @@ def grade(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence
         history = _history(open_rooms, run_id, standing, new)
         verdict = next_verdict(promise.shot, history, max_attempts=open_rooms.settings.max_attempts)
         judged.append((shot_id, attempt.attempt_id, new.grade_id if new else None, verdict))
+        if verdict.kind != "accept":
+            log.info("%s %s: %s: %s", promise.product.sku, promise.shot.scene.name, verdict.kind, verdict.reason)
     open_rooms.ledger.record_grades(grades)
     open_rooms.ledger.record_verdicts(run_id, judged, lease=held_lease(shard_id))
     return len(judged)

@@ -60,6 +60,11 @@ class ProductionOrder(BaseModel):
             raise ValueError("a database URL must not hold a password here; put it into ZIMAGE_CATALOGUE_PASSWORD")
         return value
 
+    @property
+    def catalogue_name(self) -> str:
+        """The catalogue's last part, for names that people read: a file's name, a database's."""
+        return self.catalogue.replace("\\", "/").rpartition("/")[2] or self.catalogue
+
     def settings(self) -> Settings:
         """Return the process's settings with this order's own choices on top."""
         return load_settings(engine=self.engine, work_dir=self.work_dir, out_dir=self.out_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from zimage_core.publishing.release import publish_release, rollback
 from zimage_core.publishing.renditions import RenditionBytes, make_rendition, rendition_id_of
 from zimage_core.publishing.seal import SealFacts
 from zimage_core.storage import IMMUTABLE
+
+log = logging.getLogger("zimage_core.tasks")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def release(order: ProductionOrder, run_id: str) -> Release | None:
         return None
     published = publish_release(open_rooms.cdn, build_manifest(order.promotion, entries))
     open_rooms.ledger.record_release(run_id, published, "published")
+    log.info("%s points at release %s: %d files", order.promotion, published.release_id, published.rendition_count)
     create_table_artifact(
         table=[
             {"SKU": e.sku, "scene": e.scene, "channel": e.channel, "size": f"{e.width_px}×{e.height_px}", "file": e.key}

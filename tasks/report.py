@@ -76,7 +76,7 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     def link(rendition: Rendition) -> str:
         return quote(os.path.relpath(order.settings().out_dir / "cdn" / rendition.object_key, folder))
 
-    title = f"{order.promotion} · {order.catalogue.rpartition('/')[2]}"
+    title = f"{order.promotion} · {order.catalogue_name}"
     write_contact_sheet(
         outcomes, folder / SHEET, title=title, summary=summary, refusals=refusals, picture=picture, link=link
     )

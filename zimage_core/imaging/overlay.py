@@ -31,6 +31,7 @@ from zimage_core.imaging.overlay_text import fit_text
 
 MIN_TEXT_RATIO = 0.03  # em size over the short side: 24 px on an 800 px main image, what a phone still shows
 _SCALES = (1.0, 0.92, 0.84, 0.76, 0.68, 0.6)
+_LIKED_SCALE = 0.84  # smaller than this only to leave the product alone: a struck price at 0.76 was read wrong
 _SHRINKING_COST = 0.25  # 40 % smaller text is worth 0.5 % of the product
 _BADGE_SHAPES: tuple[Shape, ...] = ("pill", "card", "keyline", "pill")  # one per layout
 _MAX_WIDTH_RATIO: dict[OverlayRole, float] = {"badge": 0.52, "price": 0.58, "original_price": 0.34, "caption": 0.80}
@@ -130,7 +131,8 @@ def _best(canvas: _Canvas, product: ProductMap, text_room: TextRoom) -> tuple[di
     found: list[tuple[bool, float, dict[CardRole, Card], Arrangement]] = []
     refused: ConfigurationError | None = None
     for scale in _SCALES:
-        if any(not covering and cost <= _SHRINKING_COST * (1.0 - scale) for covering, cost, _, _ in found):
+        uncovered = [cost for covering, cost, _, _ in found if not covering]
+        if uncovered and (scale < _LIKED_SCALE or min(uncovered) <= _SHRINKING_COST * (1.0 - scale)):
             break
         try:
             cards = _cards(canvas, scale)
