@@ -106,7 +106,6 @@ def placed_premultiplied(cutout: CutOut, placement: Placement, width_px: int, he
         raise ImageError(f"The product at {placement} lies outside a picture of {width_px} x {height_px} pixels.")
     # the filter may look past the photo's edge, where there is nothing: pad by its reach
     pad_px = math.ceil((_LANCZOS_TAPS_PX + 1) * max(1.0, 1.0 / scale))
-    source = Image.fromarray(np.pad(cutout.rgba, ((pad_px, pad_px), (pad_px, pad_px), (0, 0)))).convert("RGBa")
     window = (
         (left - placement.x_px) / scale + pad_px,
         (top - placement.y_px) / scale + pad_px,
@@ -114,10 +113,23 @@ def placed_premultiplied(cutout: CutOut, placement: Placement, width_px: int, he
         (bottom - placement.y_px) / scale + pad_px,
     )
     size = (right - left, bottom - top)
-    placed = np.frombuffer(source.resize(size, Image.Resampling.LANCZOS, box=window).tobytes(), dtype=np.uint8)
+    opacity = cutout.rgba[..., 3] * np.float32(1.0 / 255.0)
+    overshot = _resampled(opacity, pad_px, size, window)
+    alpha = np.clip(overshot, 0.0, 1.0)
+    # Lanczos overshoots beside an edge, in colour as in alpha: dividing one by the other leaves no ring
+    share = alpha / np.maximum(overshot, np.float32(1e-3))
     canvas = np.zeros((height_px, width_px, 4), dtype=np.uint8)
     patch = canvas[top:bottom, left:right]
-    patch[:] = placed.reshape(bottom - top, right - left, 4)
-    # Lanczos overshoots: premultiplied colour may not exceed alpha, or an edge would glow
-    np.minimum(patch[..., :3], patch[..., 3:], out=patch[..., :3])
+    patch[..., 3] = np.rint(alpha * 255.0)
+    for channel in range(3):
+        colour = _resampled(cutout.rgba[..., channel] * opacity, pad_px, size, window) * share
+        patch[..., channel] = np.rint(np.clip(colour, 0.0, alpha * 255.0))
     return canvas
+
+
+def _resampled(
+    plane: NDArray[np.float32], pad_px: int, size: tuple[int, int], window: tuple[float, float, float, float]
+) -> NDArray[np.float32]:
+    """Return a float plane, surrounded by zeros, resampled: its `window` (left, top, right, bottom) fills `size`."""
+    source = Image.fromarray(np.pad(plane, pad_px))
+    return np.asarray(source.resize(size, Image.Resampling.LANCZOS, box=window), dtype=np.float32)

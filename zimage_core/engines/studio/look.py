@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zimage_core.domain import Change, Light, Stage
 from zimage_core.engines.studio import tone
 from zimage_core.engines.studio.material import VARIANTS, Material
 
-_LEAST_SEPARATION_L = 9.0  # a backdrop nearer in L* than this to the product's outline swallows it
+_APART = 13.0  # least distance (L*, chroma halved) of a backdrop from the outline; some goes to falloff and vignette
+_FLOOR_APART = 8.0  # a floor may be nearer: the contact shadow draws the line there
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class Look:
     pattern: bool
 
 
-def settle(stage: Stage, change: Change, edge_l: float, rng: np.random.Generator) -> Look:
-    """Return the look of one attempt. `edge_l` is the L* of the product's outline.
+def settle(stage: Stage, change: Change, outline: NDArray[np.float32], rng: np.random.Generator) -> Look:
+    """Return the look of one attempt. `outline` is the L*a*b* along the product's outline, (n, 3).
 
     The palette's first colour is the backdrop's, the second the floor's, the rest are for what stands about; each moves
     a little with the seed. A backdrop that would swallow the product is moved away from it in lightness, hue kept;
@@ -39,29 +41,15 @@ def settle(stage: Stage, change: Change, edge_l: float, rng: np.random.Generator
     accents = palette[2:] if len(palette) > 2 else palette
     pattern = change.backdrop != "plain"
     if change.backdrop == "contrast":
-        wall = tone.contrasting(palette, edge_l)
-        floor = tone.mixed(floor, wall, 0.75)
-    elif stage.backdrop != "surface":
-        wall = _apart(wall, edge_l)
-    if stage.backdrop == "surface" and change.backdrop != "contrast":
-        floor = _apart(floor, edge_l)
+        wall = tone.contrasting(palette, outline)
+        floor = wall if stage.backdrop == "surface" else tone.mixed(floor, wall, 0.75)
+    else:
+        wall = tone.set_apart(wall, outline, _APART)
+        floor = tone.set_apart(floor, outline, _APART if stage.backdrop == "surface" else _FLOOR_APART)
     if change.backdrop == "plain":
         floor = tone.mixed(wall, floor, 0.35)
     material: Material = "paper" if not pattern else _material(stage, floor, rng)
     return Look(wall, _as_matter(floor, material), accents, material, int(rng.integers(VARIANTS)), stage.light, pattern)
-
-
-def _apart(color: str, edge_l: float) -> str:
-    """Return the colour, moved in lightness if it is too near to the product's outline."""
-    lightness = float(tone.lab_of(color)[0])
-    if abs(lightness - edge_l) >= _LEAST_SEPARATION_L:
-        return color
-    up, down = edge_l + _LEAST_SEPARATION_L, edge_l - _LEAST_SEPARATION_L
-    upwards = up <= 95.0 and (lightness >= edge_l or down < 12.0)
-    moved = tone.lab_of(tone.with_lightness(color, up if upwards else down))
-    # a near-neutral tone that is darkened turns drab; paper and plaster of that depth are warmer
-    drab = max(0.0, 8.0 - float(np.hypot(moved[1], moved[2]))) / 8.0 * (0.0 if upwards else 1.0)
-    return tone.color_of(moved + np.array([0.0, 1.0, 5.0], dtype=np.float32) * np.float32(drab))
 
 
 def _material(stage: Stage, floor: str, rng: np.random.Generator) -> Material:

@@ -56,7 +56,7 @@ def render_stage(request: RenderRequest, cutout: CutOut) -> tuple[Pixels, Placem
     """Return (rgb, placement, notes) of a stage picture; the same request gives the same bytes."""
     stage = request.scene.stage
     rng = np.random.Generator(np.random.PCG64(request.seed))
-    look = settle(stage, request.change, tone.edge_lightness(cutout.rgba), rng)
+    look = settle(stage, request.change, tone.outline_lab(cutout.rgba), rng)
     placement, notes = place(cutout, stage, request.width_px, request.height_px)
     product = placed_premultiplied(cutout, placement, request.width_px, request.height_px)
     grounds = shadow.find_ground(np.ascontiguousarray(product[..., 3]))

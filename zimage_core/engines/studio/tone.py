@@ -56,33 +56,66 @@ def nudged(color: str, rng: np.random.Generator, amount: float = 1.0) -> str:
     return color_of(lab_of(color) + np.array([lighter, 0.25 * warmer, warmer], dtype=np.float32))
 
 
-def edge_lightness(rgba: Pixels) -> float:
-    """Return the L* of the product just inside its outline: what a backdrop must differ from to set it off."""
+def outline_lab(rgba: Pixels) -> NDArray[np.float32]:
+    """Return the L*a*b* of the product just inside its outline, (n, 3): what a backdrop must differ from."""
     height, width = rgba.shape[:2]
     step = max(1, max(height, width) // 256)
     small = rgba[::step, ::step]
     solid = (small[..., 3] >= 250).astype(np.uint8)
-    rim = (solid - cv2.erode(solid, np.ones((9, 9), dtype=np.uint8), borderValue=0)).astype(bool)
+    rim = (solid - cv2.erode(solid, np.ones((5, 5), dtype=np.uint8), borderValue=0)).astype(bool)
     if not rim.any():
         rim = small[..., 3] > 0
-    lab = cv2.cvtColor(np.ascontiguousarray(small[..., :3]), cv2.COLOR_RGB2Lab)
-    return float(lab[..., 0][rim].mean()) * 100.0 / 255.0
+    codes = small[..., :3][rim].astype(np.float32).reshape(1, -1, 3) / np.float32(255.0)
+    return np.asarray(cv2.cvtColor(codes, cv2.COLOR_RGB2Lab).reshape(-1, 3), dtype=np.float32)
 
 
-def contrasting(palette: tuple[str, ...], lightness: float) -> str:
-    """Return a tone that differs from `lightness` by at least 38 L*, taken from the palette where it can be.
+def apartness(color: str, outline: NDArray[np.float32]) -> float:
+    """Return how far the colour is from the outline's where it is least: the lower quartile of the distances.
+
+    A quarter of an outline that is lost is seen, however crisp the rest. Chroma counts half of what lightness does.
+    """
+    apart = np.square(outline - lab_of(color)) @ np.array([1.0, 0.25, 0.25], dtype=np.float32)
+    return float(np.sqrt(np.quantile(apart, 0.25)))
+
+
+def set_apart(color: str, outline: NDArray[np.float32], least: float) -> str:
+    """Return the colour, its lightness moved no more than needed to be `least` apart from the outline (L* 12 to 96).
+
+    A near-neutral tone that is darkened turns drab, so it is warmed as paper and plaster of that depth are. Where no
+    lightness is far enough, the one that is farthest.
+    """
+    own = lab_of(color)
+    best, farthest = color, apartness(color, outline)
+    for step in range(1, 60):
+        if farthest >= least:
+            break
+        for move in (-1.0, 1.0):
+            lightness = float(own[0]) + move * step
+            if not 12.0 <= lightness <= 96.0:
+                continue
+            drab = max(0.0, 1.0 - float(np.hypot(own[1], own[2])) / 8.0) * min(1.0, step / 12.0) * (move < 0)
+            tried = color_of(np.array([lightness, own[1] + 1.5 * drab, own[2] + 7.0 * drab], dtype=np.float32))
+            if apartness(tried, outline) > farthest:
+                best, farthest = tried, apartness(tried, outline)
+    return best
+
+
+def contrasting(palette: tuple[str, ...], outline: NDArray[np.float32]) -> str:
+    """Return a tone at least 38 L* away from the outline's median, taken from the palette where it can be.
 
     Of the palette the colour farthest in lightness is taken and, if it is too near still, moved on in its own hue: down
-    for light products, up for dark ones. Chroma is kept quiet: the product is to be the loudest thing in the picture.
+    for light products, up for dark ones. Chroma is kept between 12, below which a deep tone looks like wet cement, and
+    30: the product is to be the loudest thing in the picture.
     """
+    lightness = float(np.median(outline[:, 0]))
     far = max(palette, key=lambda color: abs(float(lab_of(color)[0]) - lightness))
     away = float(lab_of(far)[0])
-    wanted = lightness - 38.0 if lightness > 52.0 else lightness + 38.0
-    if abs(away - lightness) >= 38.0:
-        wanted = away
+    if abs(away - lightness) < 38.0:
+        away = lightness - 38.0 if lightness > 52.0 else lightness + 38.0
     tone = lab_of(far)
     chroma = float(np.hypot(tone[1], tone[2]))
-    return with_lightness(far, float(np.clip(wanted, 14.0, 94.0)), min(1.0, 30.0 / max(chroma, 1e-3)))
+    wanted = min(30.0, max(chroma, 12.0)) if chroma > 2.0 else chroma
+    return with_lightness(far, float(np.clip(away, 14.0, 94.0)), wanted / max(chroma, 1e-3))
 
 
 def luminance(light: NDArray[np.float32]) -> Plane:

@@ -50,7 +50,7 @@ def _board(rng: np.random.Generator, x: Plane, y: Plane, fields: list[Plane]) ->
     flat_sawn = rng.random() < 0.6
     slope = rng.uniform(0.6, 1.4) * rng.choice([-1.0, 1.0])
     if flat_sawn:
-        phase = 5.0 * np.square(y - heart) + slope * x * 1.6 + 0.35 * drift
+        phase = 7.0 * np.square(y - heart) + slope * x * 2.2 + 0.24 * drift
     else:
         phase = 7.5 * y + 0.25 * slope * x + 0.22 * drift
     rings = np.mod(phase * 1.6, 1.0)
