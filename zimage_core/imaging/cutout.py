@@ -20,13 +20,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from zimage_core.errors import ImageError
 from zimage_core.imaging import pixels
-from zimage_core.imaging.backdrop import Backdrop, find_backdrop
+from zimage_core.imaging.backdrop import find_backdrop
 from zimage_core.imaging.matte import make_matte
-from zimage_core.imaging.outline import depth_of, outline_points, weak_ratio
+from zimage_core.imaging.outline import depth_of, outline_points, soft_ratio, weak_ratio
 from zimage_core.imaging.pixels import Photo, Plane, Rgb, Rgba
 from zimage_core.imaging.silhouette import Silhouette, find_silhouette
 
-FailureCode = Literal["white_on_white", "busy_background", "empty", "too_small", "touches_border"]
+FailureCode = Literal["white_on_white", "busy_background", "hard_shadow", "empty", "too_small", "touches_border"]
 
 CUTOUT_VERSION: Final = "1"
 """Part of a kept cut-out's key: raise it when the same photo would be cut out differently, or refused differently."""
@@ -43,9 +43,18 @@ WARN_WEAK_OUTLINE_RATIO: Final = 0.03
 """Measured on the example photos: at most 0.01 as they are, 0.045 with a soft shadow taken away; from 0.06 on where
 brightening until the product fades has cost it parts."""
 _EDGE_LEVELS: Final = 3
+_LIGHT_LEVEL: Final = 200
+_TRANSPARENT: Final = 128
+"""A photo whose alpha nowhere falls below this carries no cut-out of its own."""
+_CURE: Final = "photograph it before a backdrop that differs from it more, or supply a PNG with transparency"
+MAX_SOFT_OUTLINE_RATIO: Final = 0.07
 MAX_PIECES: Final = 24
 CROPPED_SIDE_RATIO: Final = 0.25
-"""A side along which the product runs for more than this is cropped; less is a tight frame around a round product."""
+CROPPED_RUN_RATIO: Final = 0.6
+_LOOK_INSIDE_RATIO: Final = 0.02
+"""A side is cropped when the product runs along more than this share of it, or touches it nearly as wide as it is a
+little further in; less is a tight frame around the product."""
+SMALL_PIECE_RATIO: Final = 0.1
 _MARGIN_PX: Final = 2
 _TEXT_KEY: Final = "zimage-cutout"
 
@@ -79,21 +88,26 @@ def cut_out(photo: Photo) -> CutOut | CutOutFailure:
     rgb, alpha, notes = _at_work_size(photo)
     if min(rgb.shape[:2]) < MIN_SIDE_PX:
         return CutOutFailure("too_small", f"The photo is only {rgb.shape[1]} x {rgb.shape[0]} px.")
-    if alpha is not None:
+    if alpha is not None and int(alpha.min()) < _TRANSPARENT:
         return _trimmed(_with_own_alpha(rgb, alpha), notes)
     backdrop = find_backdrop(rgb)
-    if backdrop.border_ratio < MIN_BORDER_RATIO or backdrop.noise > MAX_NOISE:
+    if backdrop.border_ratio < MIN_BORDER_RATIO:
         return CutOutFailure(
             "busy_background",
             f"The photo has no plain backdrop: one smooth colour is seen along {backdrop.border_ratio:.0%} of its "
-            f"border (at least {MIN_BORDER_RATIO:.0%} is needed), its grain is {backdrop.noise:.0f} levels (at most "
-            f"{MAX_NOISE:.0f}).",
+            f"border, at least {MIN_BORDER_RATIO:.0%} is needed.",
+        )
+    if backdrop.noise > MAX_NOISE:
+        return CutOutFailure(
+            "busy_background",
+            f"The backdrop is a pattern or grain of {backdrop.noise:.0f} levels; up to {MAX_NOISE:.0f} is plain.",
         )
     silhouette = find_silhouette(rgb, backdrop)
     depth = depth_of(silhouette.mask)
     outline = outline_points(depth)
     weak = weak_ratio(silhouette.contrast, outline, silhouette.limit + _EDGE_LEVELS + 2.0 * silhouette.noise)
-    failure = _unusable(silhouette, weak)
+    soft = soft_ratio(silhouette.contrast, outline)
+    failure = _unusable(silhouette, weak, soft)
     if failure is not None:
         return failure
     return _trimmed(make_matte(rgb, silhouette, outline, depth), notes + _doubts(silhouette, weak))
@@ -124,52 +138,74 @@ def _with_own_alpha(rgb: Rgb, alpha: Plane) -> Rgba:
 # ---------------------------------------------------------------- can it be used
 
 
-def _unusable(found: Silhouette, weak: float) -> CutOutFailure | None:
+def _unusable(found: Silhouette, weak: float, soft: float) -> CutOutFailure | None:
     """Return why the silhouette must not be used, None where it may."""
     coverage = float(found.mask.mean())
     if not found.mask.any():
-        return _nothing_seen(found.backdrop, "Nothing stands out from the backdrop")
-    pieces = cv2.connectedComponents(found.mask, connectivity=8)[0] - 1
+        return CutOutFailure("empty", f"Nothing stands out from the backdrop; {_CURE}.")
+    pieces = len(_piece_areas(found.mask))
     if pieces > MAX_PIECES:
-        return _nothing_seen(found.backdrop, f"The outline falls into {pieces} pieces")
-    cropped = [side for side, share in _border_shares(found.mask).items() if share > CROPPED_SIDE_RATIO]
+        return CutOutFailure(_faded(found), f"What stands out from the backdrop falls into {pieces} pieces; {_CURE}.")
+    cropped = [side for side, is_cropped in _touched_sides(found.mask).items() if is_cropped]
     if len(cropped) > 1:
         return CutOutFailure(
-            "touches_border", f"The product runs out of the photo at the {' and the '.join(cropped)}: it is cropped."
+            "touches_border" if len(cropped) == 2 else "busy_background",
+            f"What stands out from the backdrop runs out of the photo at the {' and the '.join(cropped)}: the product "
+            "is cropped, or the backdrop is not plain.",
         )
     if weak > MAX_WEAK_OUTLINE_RATIO:
-        return _nothing_seen(found.backdrop, f"The product fades into the backdrop along {weak:.0%} of its outline")
+        return CutOutFailure(
+            _faded(found), f"The product fades into the backdrop along {weak:.0%} of its outline; {_CURE}."
+        )
+    if soft > MAX_SOFT_OUTLINE_RATIO:
+        return CutOutFailure(
+            "hard_shadow",
+            f"A shadow that cannot be told from the product runs along {soft:.0%} of its outline; {_CURE}.",
+        )
     if coverage < MIN_COVERAGE_RATIO:
         return CutOutFailure("too_small", f"What stands out from the backdrop covers only {coverage:.2%} of the photo.")
     return None
 
 
-def _nothing_seen(backdrop: Backdrop, finding: str) -> CutOutFailure:
-    """Name an outline that cannot be seen: on a light backdrop that is white on white, whatever was photographed."""
-    light = float(backdrop.surface.mean()) >= 200.0
-    empty = finding.startswith("Nothing")
-    cure = "photograph it before a darker backdrop, or supply a PNG with transparency"
-    return CutOutFailure("white_on_white" if light and not empty else "empty", f"{finding}; {cure}.")
+def _faded(found: Silhouette) -> FailureCode:
+    """Name an outline that cannot be seen: white on white, or an unknown thing before an unfit backdrop."""
+    return "white_on_white" if float(found.backdrop.surface.mean()) >= _LIGHT_LEVEL else "busy_background"
 
 
-def _border_shares(mask: Plane) -> dict[str, float]:
-    """Return for each side of the photo the share along which the product touches it."""
-    sides = {"top": mask[0], "bottom": mask[-1], "left": mask[:, 0], "right": mask[:, -1]}
-    return {side: float(line.mean()) for side, line in sides.items()}
+def _touched_sides(mask: Plane) -> dict[str, bool]:
+    """Return the sides of the photo that the product touches, and whether it is cropped there.
+
+    A round thing framed tightly touches a side with a fraction of its width; a cropped one runs on as wide as before.
+    """
+    sides = {"top": mask, "bottom": mask[::-1], "left": mask.T, "right": mask.T[::-1]}
+    touched: dict[str, bool] = {}
+    for side, lines in sides.items():
+        at_border = int(lines[0].sum())
+        if at_border:
+            inside = int(lines[round(_LOOK_INSIDE_RATIO * len(lines))].sum())
+            touched[side] = at_border > CROPPED_SIDE_RATIO * lines.shape[1] or at_border > CROPPED_RUN_RATIO * inside
+    return touched
+
+
+def _piece_areas(mask: Plane) -> list[int]:
+    """Return the areas of the product's separate pieces in px, largest first."""
+    stats = cv2.connectedComponentsWithStats(mask, connectivity=8)[2]
+    return sorted((int(area) for area in stats[1:, cv2.CC_STAT_AREA]), reverse=True)
 
 
 def _doubts(found: Silhouette, weak: float) -> tuple[str, ...]:
     """Return what a person should look at."""
     product_px = max(int(found.mask.sum()), 1)
     doubts: list[str] = []
-    for side, share in _border_shares(found.mask).items():
-        if share > CROPPED_SIDE_RATIO:
-            doubts.append(f"The product is cropped at the {side} of the photo.")
-        elif share > 0:
-            doubts.append(f"The product touches the {side} of the photo.")
+    for side, is_cropped in _touched_sides(found.mask).items():
+        doubts.append(f"The product {'is cropped at' if is_cropped else 'touches'} the {side} of the photo.")
+    largest, *others = _piece_areas(found.mask)
+    small = [area for area in others if area < SMALL_PIECE_RATIO * largest]
+    if small:
+        doubts.append(f"{len(small)} small separate piece(s) were kept: part of the product, or a logo, or dust?")
     if weak > WARN_WEAK_OUTLINE_RATIO:
         doubts.append(f"The product hardly stands out from the backdrop along {weak:.0%} of its outline.")
-    if found.shadow_px > 0.01 * product_px:
+    if found.shadow_px:
         doubts.append("A soft shadow on the ground was removed.")
     if found.hole_px > 0:
         doubts.append(f"{found.hole_px / product_px:.1%} of the product was taken as an opening: backdrop shows there.")

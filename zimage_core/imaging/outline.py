@@ -1,7 +1,7 @@
 """The line between product and backdrop: its pixels, which way is in, and what the photo shows across it.
 
-Two questions are asked here before a cut-out is trusted: how wide is the photo's blur (`ramp_width`), and is there an
-edge at all where the outline runs (`weak_ratio`)?
+Three questions are asked here before a cut-out is trusted: how wide is the photo's blur (`ramp_width`), is there an
+edge at all where the outline runs (`weak_ratio`), and is it a product's edge or a shadow's (`soft_ratio`)?
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ MAX_RAMP_PX: Final = 9.0
 _PROFILES: Final = 2000
 _CLEAR_LEVELS: Final = 24.0
 """Edges lower than this say more about grain than about blur."""
+_FOCUS_RAMP_PX: Final = 2.7
 _STEADY_RATIO: Final = 0.1
 _LOOK_INSIDE_PX: Final = 2.5
 _MAP_COLUMNS: Final = 1024
@@ -80,6 +81,21 @@ def weak_ratio(contrast: Plane, outline: Points, limit: float) -> float:
     """
     inside = beside(contrast.astype(np.float32), outline, _LOOK_INSIDE_PX)
     return float((inside < limit).mean()) if inside.size else 1.0
+
+
+def soft_ratio(contrast: Plane, outline: Points) -> float:
+    """Return the share of the outline that is the rim of a shadow taken for product: contrast rises without an edge.
+
+    Within 12 px it rises by 12 levels with no step above 5, or by 30 with no step above an eighth of that. Measured on
+    the example photos: at most 0.003, with grain 0.06; with the hard shadow of an ellipse under them 0.08 and more.
+    In a photo out of focus every edge is like that: then 0.
+    """
+    if not outline.rows.size or ramp_width(contrast, outline) > _FOCUS_RAMP_PX:
+        return 0.0
+    levels = _float(cv2.GaussianBlur(contrast.astype(np.float32), (0, 0), 0.8))
+    profile = np.stack([beside(levels, outline, float(step)) for step in range(-2, 13)], axis=1)
+    rise, step = profile.max(axis=1), np.diff(profile, axis=1).max(axis=1)
+    return float((((rise >= 12.0) & (step <= 5.0)) | ((rise >= 30.0) & (step <= 0.12 * rise))).mean())
 
 
 def ramp_width(contrast: Plane, outline: Points, quantile: float = 0.5) -> float:
