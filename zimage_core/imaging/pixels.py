@@ -37,6 +37,20 @@ MAX_SIDE_PX: Final = 32_000
 """OpenCV's geometry works with 16-bit coordinates (SHRT_MAX = 32767)."""
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
 _PNG_MEGAPIXELS: Final = 100.0
+_DAMAGED: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    struct.error,
+    UserWarning,
+)
+"""What Pillow's decoders raise at damaged or hostile bytes (found by damaging files on purpose; a UserWarning where
+warnings are errors)."""
 _EXIF_ORIENTATION: Final = 0x0112
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -97,8 +111,7 @@ def read_photo(source: Path | bytes, *, max_megapixels: float = 80.0) -> Photo:
         raise ImageError(f"{name} is far above {max_megapixels:g} megapixels and was not decoded.") from None
     except UnidentifiedImageError:
         raise ImageError(f"{name} is not a readable {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error) as error:
-        # Pillow's decoders meet hostile bytes with any of these; all mean that the file is damaged.
+    except _DAMAGED as error:
         raise ImageError(f"{name} is damaged and cannot be decoded: {error}.") from error
     return Photo(rgb=rgb, alpha=alpha, sha256=sha256_hex(data), notes=tuple(notes))
 
@@ -130,7 +143,7 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     """Apply the EXIF orientation (JPEG, WebP, PNG, AVIF; Pillow's TIFF reader has already applied its own)."""
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):
+    except _DAMAGED:
         notes.append("Its EXIF block is damaged and was ignored.")
         return image
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
@@ -242,7 +255,7 @@ def open_png(data: bytes) -> Image.Image:
         raise ImageError("The PNG is too large and was not decoded.") from None
     except UnidentifiedImageError:
         raise ImageError("These bytes are not a PNG.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except _DAMAGED as error:
         raise ImageError(f"The PNG is damaged: {error}.") from error
 
 
@@ -277,8 +290,9 @@ def resize_rgba(rgba: Rgba, width_px: int, height_px: int) -> Rgba:
     sized = resize(premultiplied, width_px, height_px)
     cover = np.clip(sized[..., 3:], 0.0, 1.0)
     colour = sized[..., :3] / np.maximum(cover, np.float32(1e-4))
-    straight = np.concatenate([np.clip(colour, 0, 255) * (cover > 0), cover * np.float32(255.0)], axis=-1)
-    return np.asarray(np.rint(straight), dtype=np.uint8)
+    straight = np.concatenate([np.clip(colour, 0, 255), cover * np.float32(255.0)], axis=-1)
+    rounded = np.asarray(np.rint(straight), dtype=np.uint8)
+    return rounded * (rounded[..., 3:] > 0)
 
 
 # ---------------------------------------------------------------- colour
