@@ -33,6 +33,7 @@ _OCCLUSION = ((0.005, 0.66), (0.03, 0.52), (0.11, 0.52))  # blur as a share of t
 _BANDS = 7  # heights that get a penumbra of their own; those between are mixed
 _FRONT_RATIO = 0.2  # the front of a foot is round: its card stands this share of the depth behind the line of contact
 _SLICES = 7  # cards that stand for the thickness of a piece
+_COARSEST = 8  # a wide blur is made on a raster up to this many times coarser
 _WORK_SIDE_PX = 288  # raster of the cast shadow; its penumbra is wider than a pixel of it
 
 
@@ -168,7 +169,7 @@ def _chord(ground: Ground) -> NDArray[np.float32]:
 
 def _flat_blur(mask: Shade, sigma_x: float, sigma_y: float) -> Shade:
     """Blur by a Gaussian; a wide one on a raster as coarse as it allows, since it has nothing finer to show."""
-    step = max(1, min(8, int(min(sigma_x / 2.5, sigma_y * 1.2))))
+    step = max(1, min(_COARSEST, int(min(sigma_x / 2.5, sigma_y * 1.2))))
     height, width = mask.shape
     size = (max(2, width // step), max(2, height // step))
     small = mask if step == 1 else cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
@@ -273,8 +274,13 @@ def reflection(premultiplied: Pixels, grounds: tuple[Ground, ...], fade_ratio: f
     strength (to 1/e over `fade_ratio` of the product's height) and sharpness with its distance from there.
     """
     height, width = premultiplied.shape[:2]
-    mirrored = np.zeros((height, width, 4), dtype=np.float32)
-    rows = np.arange(height, dtype=np.float32)[:, None]
+    whole = np.zeros((height, width, 4), dtype=np.float32)
+    if not grounds:
+        return whole
+    # nothing is mirrored above the highest foot, but for the reach of the blur
+    first = max(0, math.floor(min(float(ground.base_row_px.min()) for ground in grounds) - 0.03 * height))
+    mirrored = whole[first:]
+    rows = np.arange(first, height, dtype=np.float32)[:, None]
     for ground in grounds:
         columns = slice(ground.left_px, ground.left_px + ground.width_px)
         size = float(np.ptp(np.flatnonzero(ground.mask.any(axis=1)))) + 1.0
@@ -286,6 +292,8 @@ def reflection(premultiplied: Pixels, grounds: tuple[Ground, ...], fade_ratio: f
         strength = np.where(below > -0.5, np.exp(-np.maximum(below, 0) / (fade_ratio * size)), 0.0) / 255.0
         image *= strength.astype(np.float32)[..., None]
         mirrored[:, columns] += image * (1.0 - mirrored[:, columns, 3:])
-    soft = cv2.GaussianBlur(mirrored, (0, 0), max(0.6, 0.006 * height), sigmaY=max(0.6, 0.009 * height))
     near = cv2.GaussianBlur(mirrored, (0, 0), max(0.5, 0.0015 * height))
-    return np.asarray(0.45 * near + 0.55 * soft, dtype=np.float32)
+    half = cv2.resize(mirrored, ((width + 1) // 2, (mirrored.shape[0] + 1) // 2), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(half, (0, 0), max(0.6, 0.003 * height), sigmaY=max(0.6, 0.0045 * height))
+    mirrored[:] = 0.45 * near + 0.55 * cv2.resize(soft, (width, mirrored.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return whole

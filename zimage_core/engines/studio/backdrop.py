@@ -31,22 +31,43 @@ def side_of(light: Light) -> float:
     return side if abs(side) > 0.12 else math.copysign(0.12, side if side else -1.0)
 
 
-def sweep_light(light: Light, rng: np.random.Generator, height: int, width: int, horizon_ratio: float) -> Plane:
-    """Return how brightly a seamless sweep is lit: a pool behind the product, falloff, a hint of the cove."""
+def sweep_light(look: Look, rng: np.random.Generator, height: int, width: int, horizon_ratio: float) -> Plane:
+    """Return how brightly a seamless sweep is lit: a pool behind the product, falloff, a hint of the cove.
+
+    By the seed the pool wanders, and often a lamp's soft beam or the shade of a leaf lies across the wall.
+    """
     x, y = grid(height, width)
-    side = side_of(light)
-    aspect = width / height
-    centre_x, centre_y = 0.22 * side + rng.normal(0, 0.06), 0.40 + rng.normal(0, 0.03)
-    spread = 0.62 + 0.25 * light.softness_ratio
-    distance = np.square((x - centre_x) * min(1.0, aspect) / spread) + np.square((y - centre_y) / (0.55 * spread))
-    pool = np.exp(-0.5 * distance)
-    floor = 1.0 / (1.0 + np.exp(-(y - horizon_ratio) / 0.035))
-    wall_part = 0.86 + 0.18 * pool + 0.05 * side * x
-    floor_part = (
-        0.99 + 0.06 * side * x - 0.22 * np.square(np.clip((y - horizon_ratio) / (1 - horizon_ratio), 0, 1) - 0.25)
+    light, side = look.light, side_of(look.light)
+    centre_x, centre_y = 0.22 * side + rng.normal(0, 0.16), 0.40 + rng.normal(0, 0.06)
+    spread = (0.62 + 0.25 * light.softness_ratio) * rng.uniform(0.8, 1.25)
+    distance = np.square((x - centre_x) * min(1.0, width / height) / spread) + np.square(
+        (y - centre_y) / (0.55 * spread)
     )
+    pool = rng.uniform(0.14, 0.24) * np.exp(-0.5 * distance)
+    across = rng.uniform(0.03, 0.09) * side * x
+    below = np.clip((y - horizon_ratio) / (1 - horizon_ratio), 0, 1)
+    floor = 1.0 / (1.0 + np.exp(-(y - horizon_ratio) / 0.035))
+    wall_part = (0.86 + pool + across) * _sweep_pattern(look, rng, height, width)
+    floor_part = 0.99 + across - 0.22 * np.square(below - 0.25)
     cove = 0.045 * np.exp(-0.5 * np.square((y - horizon_ratio) / 0.05))
     return np.asarray(wall_part * (1 - floor) + floor_part * floor - cove, dtype=np.float32)
+
+
+def _sweep_pattern(look: Look, rng: np.random.Generator, height: int, width: int) -> Plane:
+    """Return what lies across a sweep's wall, around 1: mostly nothing, else a slanted beam or a leaf out of focus."""
+    kind = rng.choice(["none", "beam", "leaves"], p=[0.4, 0.35, 0.25])
+    sign = math.copysign(1.0, side_of(look.light))
+    if not look.pattern or kind == "none":
+        return np.ones((height, width), dtype=np.float32)
+    if kind == "leaves":
+        covered = gobo.on_wall(gobo.leaf_shapes(rng, sign), height, width, 0.018 + 0.02 * look.light.softness_ratio)
+        return np.asarray(1.03 - 0.13 * covered, dtype=np.float32)
+    x, y = grid(height, width)
+    slope, middle, half = rng.uniform(0.5, 0.9), rng.uniform(-0.25, 0.35), rng.uniform(0.25, 0.45)
+    edge = 0.05 + 0.10 * look.light.softness_ratio
+    along = sign * x + slope * (2 * y - 1) - middle
+    beam = 1.0 / (1.0 + np.exp(-(along + half) / edge)) - 1.0 / (1.0 + np.exp(-(along - half) / edge))
+    return np.asarray(0.97 + 0.09 * beam, dtype=np.float32)
 
 
 def wall(

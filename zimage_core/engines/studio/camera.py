@@ -18,6 +18,7 @@ from zimage_core.imaging.shadow import PITCH_RATIO
 Plane = NDArray[np.float32]
 
 _DEFOCUS_RATIO = 0.030  # blur sigma per share of the picture's height that a floor row is away from the product's
+_COARSEST = 4  # a wide blur is made on a raster up to this many times coarser
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def _blur(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """Gaussian blur, on a coarser raster where the blur is wide (it holds nothing finer)."""
     if sigma < 0.35:
         return picture
-    step = max(1, min(4, int(sigma / 1.5)))
+    step = max(1, min(_COARSEST, int(sigma / 1.5)))
     height, width = picture.shape[:2]
     size = (max(2, width // step), max(2, height // step))
     small = picture if step == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

@@ -28,7 +28,7 @@ INFO: Final = EngineInfo(
     size_multiple_px=1,
     max_side_px=4096,
     batch_limit=64,
-    seconds_per_image=0.35,  # measured: benchmarks/studio.py, 1024 x 1024, one core
+    seconds_per_image=0.25,  # benchmarks/studio.py: median 0.20, slowest 0.34 at 1024 x 1024 on one core
     cost_usd_per_image=0.0,
 )
 

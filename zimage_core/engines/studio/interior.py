@@ -139,7 +139,7 @@ def _picture(room: _Canvas, side: float, right: float, look: Look, rng: np.rando
     width, height = rng.uniform(0.15, 0.22), rng.uniform(0.2, 0.28)
     x = right / 2 - side * rng.uniform(0.02, 0.2) - width / 2
     y = room.floor * rng.uniform(0.05, 0.2)
-    room.quad(x, y, width, height, tone.light_of("#6f5a44"))
+    room.quad(x, y, width, height, tone.light_of(tone.mixed(look.wall, "#6f5a44", 0.6)))
     room.quad(x + 0.012, y + 0.012, width - 0.024, height - 0.024, np.full(3, 0.82, dtype=np.float32))
     for _ in range(3):
         color = tone.light_of(str(rng.choice(np.array(look.accents))))

@@ -93,7 +93,7 @@ def _on_sweep(scene: Set, stage: Stage, rng: np.random.Generator) -> Light3:
     height, width = scene.coarse
     horizon = _horizon_row(scene, stage.horizon_ratio) / scene.height_px
     soft = 0.12 if stage.backdrop == "closeup" else 0.030
-    lit = backdrop.sweep_light(scene.look.light, rng, height, width, horizon)
+    lit = backdrop.sweep_light(scene.look, rng, height, width, horizon)
     upper, lower = tone.light_of(scene.look.wall), tone.light_of(scene.look.floor)
     _, y = backdrop.grid(height, width)
     blend = (1.0 / (1.0 + np.exp(-(y - horizon) / soft)))[..., None].astype(np.float32)
@@ -111,7 +111,7 @@ def _on_floor(scene: Set, request: RenderRequest, rng: np.random.Generator) -> L
     horizon = _horizon_row(scene, stage.horizon_ratio)
     camera = _camera(scene, horizon)
     if stage.backdrop == "sweep":
-        lit = backdrop.sweep_light(scene.look.light, rng, height, width, horizon / scene.height_px)
+        lit = backdrop.sweep_light(scene.look, rng, height, width, horizon / scene.height_px)
         behind = tone.light_of(scene.look.wall) * lit[..., None]
         shapes: list[NDArray[np.float64]] = []
         kind = ""
