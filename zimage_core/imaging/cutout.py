@@ -12,7 +12,6 @@ import json
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -143,9 +142,10 @@ def _unusable(found: Silhouette, weak: float, soft: float) -> CutOutFailure | No
     coverage = float(found.mask.mean())
     if not found.mask.any():
         return CutOutFailure("empty", f"Nothing stands out from the backdrop; {_CURE}.")
-    pieces = len(_piece_areas(found.mask))
-    if pieces > MAX_PIECES:
-        return CutOutFailure(_faded(found), f"What stands out from the backdrop falls into {pieces} pieces; {_CURE}.")
+    if len(found.pieces_px) > MAX_PIECES:
+        return CutOutFailure(
+            _faded(found), f"What stands out from the backdrop falls into {len(found.pieces_px)} pieces; {_CURE}."
+        )
     cropped = [side for side, is_cropped in _touched_sides(found.mask).items() if is_cropped]
     if len(cropped) > 1:
         return CutOutFailure(
@@ -187,19 +187,13 @@ def _touched_sides(mask: Plane) -> dict[str, bool]:
     return touched
 
 
-def _piece_areas(mask: Plane) -> list[int]:
-    """Return the areas of the product's separate pieces in px, largest first."""
-    stats = cv2.connectedComponentsWithStats(mask, connectivity=8)[2]
-    return sorted((int(area) for area in stats[1:, cv2.CC_STAT_AREA]), reverse=True)
-
-
 def _doubts(found: Silhouette, weak: float) -> tuple[str, ...]:
     """Return what a person should look at."""
     product_px = max(int(found.mask.sum()), 1)
     doubts: list[str] = []
     for side, is_cropped in _touched_sides(found.mask).items():
         doubts.append(f"The product {'is cropped at' if is_cropped else 'touches'} the {side} of the photo.")
-    largest, *others = _piece_areas(found.mask)
+    largest, *others = found.pieces_px
     small = [area for area in others if area < SMALL_PIECE_RATIO * largest]
     if small:
         doubts.append(f"{len(small)} small separate piece(s) were kept: part of the product, or a logo, or dust?")

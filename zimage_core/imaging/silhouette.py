@@ -30,11 +30,12 @@ _SPECK_RATIO: Final = 0.0004
 class Silhouette(Seen):
     """The product's mask, (H, W) uint8, 1 = product or its edge, with what it was seen against, refined.
 
-    `shadow_px` of soft shadow were taken away, `hole_px` are enclosed openings, `doubtful_px` are enclosed areas that
-    look like the backdrop but were kept as product.
+    `pieces_px` are the areas of its separate pieces, largest first. `shadow_px` of soft shadow were taken away,
+    `hole_px` are enclosed openings, `doubtful_px` are enclosed areas that look like the backdrop but were kept.
     """
 
     mask: Plane
+    pieces_px: tuple[int, ...]
     shadow_px: int
     hole_px: int
     doubtful_px: int
@@ -56,8 +57,10 @@ def find_silhouette(rgb: Rgb, backdrop: Backdrop) -> Silhouette:
     reached = reached_from_border(like)
     outside = widely_reached(reached)
     holes, hole_px, doubtful_px = find_openings(seen, outside, reached, like)
-    mask = _without_specks(as_plane(cv2.subtract(1 - outside, holes)))
-    return Silhouette(calm, backdrop, seen.contrast, noise, limit, mask, int(shadow.sum()), hole_px, doubtful_px)
+    mask, pieces_px = _without_specks(as_plane(cv2.subtract(1 - outside, holes)))
+    return Silhouette(
+        calm, backdrop, seen.contrast, noise, limit, mask, pieces_px, int(shadow.sum()), hole_px, doubtful_px
+    )
 
 
 def _calmed(rgb: Rgb, noise: float) -> tuple[Rgb, float]:
@@ -86,12 +89,11 @@ def _like_backdrop(seen: Seen) -> Plane:
     return np.asarray((strong == 0) & ~weak, dtype=np.uint8)
 
 
-def _without_specks(mask: Plane) -> Plane:
-    """Drop dust: pieces that are tiny by themselves and beside the largest one."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count < 2:
-        return mask
+def _without_specks(mask: Plane) -> tuple[Plane, tuple[int, ...]]:
+    """Drop dust, pieces that are tiny by themselves and beside the largest one; return the areas of the others too."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
     keep = areas >= max(_MIN_SPECK_PX, _SPECK_RATIO * int(areas.max()))
-    return np.asarray(keep[labels], dtype=np.uint8)
+    kept = tuple(sorted((int(area) for area in areas[keep]), reverse=True))
+    return (mask if keep[1:].all() else as_plane(keep[labels])), kept
