@@ -52,13 +52,36 @@ def product(name: str) -> CutOut:
     return CutOut(np.ascontiguousarray(np.dstack([colour, alpha])[rows, columns]), float(alpha.mean() / 255))
 
 
+def odd_cutout(width: int, height: int, alpha: int = 255) -> CutOut:
+    rgba = np.full((height, width, 4), (120, 90, 60, alpha), dtype=np.uint8)
+    return CutOut(rgba, 0.1)
+
+
+ODD = {
+    "a dot": odd_cutout(5, 5),
+    "a thread": odd_cutout(4, 300),
+    "a ruler": odd_cutout(400, 6),
+    "a veil": odd_cutout(90, 90, alpha=85),
+}
+
+
 def staged(
     name: str, stage: Stage, *, seed: int = 1, size: tuple[int, int] = (512, 512), change: Change | None = None
 ) -> Rendered:
     scene = Scene("studio", "default", "stage", stage, "eye_level", "1", "studio.yaml")
     prompt = Prompt("", "", "en", ())
     given = RenderRequest(
-        "id", name, "shot", 1, "stage", prompt, scene, change or Change(), seed, *size, reference=product(name)
+        "id",
+        name,
+        "shot",
+        1,
+        "stage",
+        prompt,
+        scene,
+        change or Change(),
+        seed,
+        *size,
+        reference=ODD.get(name) or product(name),
     )
     (answer,) = ENGINE.render([given])
     assert isinstance(answer, Rendered)
@@ -89,6 +112,12 @@ def test_every_stage_renders_at_every_size_and_keeps_the_photo_s_pixels(index: i
     assert np.array_equal(answer.rgb[opaque], own[opaque][:, :3])
     around = own[..., 3] == 0
     assert answer.rgb[around].std() > 0.4  # something was drawn there
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("kind", ["white", "gloss", "tile", "flat wood", "closeup"])
+def test_products_that_are_hardly_there_make_pictures_too(kind: str, name: str) -> None:
+    assert staged(name, STAGES[kind], size=(97, 64)).rgb.shape == (64, 97, 3)
 
 
 @pytest.mark.parametrize("name", NAMES)

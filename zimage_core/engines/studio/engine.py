@@ -17,7 +17,7 @@ from zimage_core.errors import BadImage, ConfigurationError, EngineError, Engine
 
 MODES: Final[tuple[Mode, ...]] = ("packshot", "stage")
 
-RENDERER_VERSION: Final = "1"
+RENDERER_VERSION: Final = "2"
 """Raise it whenever a change alters any pixel: attempts made by another version are then another engine's."""
 
 INFO: Final = EngineInfo(

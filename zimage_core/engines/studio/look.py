@@ -11,8 +11,10 @@ from zimage_core.domain import Change, Light, Stage
 from zimage_core.engines.studio import tone
 from zimage_core.engines.studio.material import VARIANTS, Material
 
-_APART = 13.0  # least distance (L*, chroma halved) of a backdrop from the outline; some goes to falloff and vignette
-_FLOOR_APART = 8.0  # a floor may be nearer: the contact shadow draws the line there
+# distance (L*, chroma halved) from the outline below which a tone is moved, and to which: falloff takes some of it
+_APART = (6.5, 10.5)
+_FLOOR_APART = (4.5, 8.0)  # a floor may be nearer: the contact shadow draws the line there
+_SURFACE_APART = (4.5, 10.5)  # in a flat lay the shadow goes all around
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ def settle(stage: Stage, change: Change, outline: NDArray[np.float32], rng: np.r
         wall = tone.contrasting(palette, outline)
         floor = wall if stage.backdrop == "surface" else tone.mixed(floor, wall, 0.75)
     else:
-        wall = tone.set_apart(wall, outline, _APART)
-        floor = tone.set_apart(floor, outline, _APART if stage.backdrop == "surface" else _FLOOR_APART)
+        wall = tone.set_apart(wall, outline, *_APART)
+        floor = tone.set_apart(floor, outline, *(_SURFACE_APART if stage.backdrop == "surface" else _FLOOR_APART))
     if change.backdrop == "plain":
         floor = tone.mixed(wall, floor, 0.35)
     material: Material = "paper" if not pattern else _material(stage, floor, rng)
@@ -77,5 +79,5 @@ def _as_matter(color: str, material: Material) -> str:
         near = np.array([lightness, lab[1], lab[2]], dtype=np.float32)
         return tone.color_of(natural * np.float32(0.62) + near * np.float32(0.38))
     if material in ("slate", "limestone", "marble"):
-        return tone.color_of(np.array([lab[0], lab[1] * 0.6, lab[2] * 0.7], dtype=np.float32))
+        return tone.color_of(np.array([lab[0], lab[1] * 0.8, lab[2] * 0.85], dtype=np.float32))
     return color

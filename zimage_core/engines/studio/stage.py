@@ -20,7 +20,7 @@ from zimage_core.engines.studio.look import Look, settle
 from zimage_core.engines.studio.material import FINISHES
 from zimage_core.engines.studio.setting import place
 from zimage_core.imaging import shadow
-from zimage_core.imaging.composite import paste_premultiplied, placed_premultiplied
+from zimage_core.imaging.composite import paste_premultiplied, placed_premultiplied, visible_box
 from zimage_core.imaging.cutout import CutOut
 
 Pixels = NDArray[np.uint8]
@@ -29,17 +29,19 @@ Light3 = NDArray[np.float32]
 _COARSE = 4  # backdrops hold nothing finer than four pixels
 _BOUNCE = np.float32(0.10)  # share of the product's colour that the floor beside its foot sends back
 _VIGNETTE = np.float32(0.10)
+_THICKNESS_RATIO = 0.14  # how far a product seen from above stands out of its surface, of its shorter side
 
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """What every part of a picture shares: its size, its look, where the product stands and its pixels there."""
+    """What every part of a picture shares: its size, its look, where the product stands, its pixels there."""
 
     width_px: int
     height_px: int
     look: Look
     product: Pixels
     grounds: tuple[shadow.Ground, ...]
+    short_side_px: float
 
     @property
     def alpha(self) -> Pixels:
@@ -60,7 +62,9 @@ def render_stage(request: RenderRequest, cutout: CutOut) -> tuple[Pixels, Placem
     placement, notes = place(cutout, stage, request.width_px, request.height_px)
     product = placed_premultiplied(cutout, placement, request.width_px, request.height_px)
     grounds = shadow.find_ground(np.ascontiguousarray(product[..., 3]))
-    scene = Set(request.width_px, request.height_px, look, product, grounds)
+    box = visible_box(cutout.rgba[..., 3])
+    short_side_px = placement.scale * min(box.width_px, box.height_px)
+    scene = Set(request.width_px, request.height_px, look, product, grounds, short_side_px)
     if stage.backdrop == "surface":
         light = _from_above(scene, rng)
     elif stage.backdrop == "white":
@@ -142,10 +146,7 @@ def _from_above(scene: Set, rng: np.random.Generator) -> Light3:
     height, width = scene.coarse
     lit = backdrop.table_light(scene.look, rng, height, width)
     light = light * tone.upsampled(lit, scene.width_px, scene.height_px)[..., None]
-    columns = np.flatnonzero(scene.alpha.max(axis=0) > 127)
-    rows = np.flatnonzero(scene.alpha.max(axis=1) > 127)
-    thickness = 0.14 * float(min(np.ptp(columns), np.ptp(rows)))
-    shade = shadow.flat_shadow(scene.alpha, scene.look.light, thickness)
+    shade = shadow.flat_shadow(scene.alpha, scene.look.light, _THICKNESS_RATIO * scene.short_side_px)
     return _vignetted(light * _transmitted(shade, scene), scene)
 
 

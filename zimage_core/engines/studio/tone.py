@@ -78,16 +78,18 @@ def apartness(color: str, outline: NDArray[np.float32]) -> float:
     return float(np.sqrt(np.quantile(apart, 0.25)))
 
 
-def set_apart(color: str, outline: NDArray[np.float32], least: float) -> str:
-    """Return the colour, its lightness moved no more than needed to be `least` apart from the outline (L* 12 to 96).
+def set_apart(color: str, outline: NDArray[np.float32], enough: float, wanted: float) -> str:
+    """Return the colour where it is `enough` apart from the outline, else moved in L* (12..96) until `wanted` is.
 
     A near-neutral tone that is darkened turns drab, so it is warmed as paper and plaster of that depth are. Where no
     lightness is far enough, the one that is farthest.
     """
     own = lab_of(color)
     best, farthest = color, apartness(color, outline)
+    if farthest >= enough:
+        return color
     for step in range(1, 60):
-        if farthest >= least:
+        if farthest >= wanted:
             break
         for move in (-1.0, 1.0):
             lightness = float(own[0]) + move * step
