@@ -76,19 +76,15 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A third-party package on the path that registers the engine `journal` as any package would."""
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a third-party package that registers the engine `journal` as any package would."""
     folder = tmp_path_factory.mktemp("plugins")
     (folder / "zimage_journal_engine.py").write_text(JOURNAL_ENGINE)
     info = folder / "zimage_journal_engine-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zimage-journal-engine\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[zimage.engines]\njournal = zimage_journal_engine:create\n")
-    sys.path.insert(0, str(folder))
-    try:
-        yield folder
-    finally:
-        sys.path.remove(str(folder))
+    return folder
 
 
 @pytest.fixture
@@ -118,13 +114,16 @@ def new_workshop(
 
 
 @pytest.fixture
-def workshop(new_workshop: Callable[[str], Workshop], monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+def workshop(
+    new_workshop: Callable[[str], Workshop], plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Workshop]:
     """A workshop whose settings also hold in this process, so that flows can be called from the test itself."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from tasks.runtime import opened_rooms
 
     shop = new_workshop("shop")
+    monkeypatch.syspath_prepend(plugins)
     for key, value in shop.environment.items():
         if key.startswith("ZIMAGE_"):
             monkeypatch.setenv(key, value)

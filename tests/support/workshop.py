@@ -15,6 +15,10 @@ COLUMNS = ("sku", "name", "name_en", "category", "color", "price", "original_pri
 
 MUG = {"sku": "MUG-1", "name": "白瓷马克杯", "name_en": "White mug", "category": "家居", "price": "59.00",
        "image": "products/mug.jpg"}  # fmt: skip
+SOFT_CUSHION = {"sku": "CUSH-1", "name": "亚麻抱枕", "category": "家居", "price": "99",
+                "image": "products/cushion_soft.jpg"}  # fmt: skip
+"""Its photo is slightly out of focus: as a packshot it is a C at full size and a B with fewer pixels."""
+
 LIPSTICK = {"sku": "LIP-1", "name": "正红唇膏", "name_en": "Red lipstick", "category": "美妆", "price": "139.00",
             "image": "products/lipstick.jpg"}  # fmt: skip
 
