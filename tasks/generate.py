@@ -83,7 +83,8 @@ def generate(order: ProductionOrder, run_id: str, shard_id: str, batch: Sequence
     for assignment, draft in drafts:
         answer = next(answers) if isinstance(draft, RenderRequest) else draft
         if isinstance(answer, Rendered):
-            tried.append(_made(open_rooms, assignment, answer, resident.engine.info))
+            warnings = draft.reference.warnings if isinstance(draft, RenderRequest) and draft.reference else ()
+            tried.append(_made(open_rooms, assignment, answer, resident.engine.info, warnings))
             continue
         tried.append(_not_made(assignment, answer, resident.engine.info))
         if answer.error.retryable:
@@ -152,8 +153,13 @@ def _worded(open_rooms: Rooms, promise: Promise, change: Change, promotion_slug:
     return composed
 
 
-def _made(open_rooms: Rooms, assignment: Assignment, answer: Rendered, engine: EngineInfo) -> Attempt:
-    """The attempt whose pixels are in the store; bytes first, so that a row is never without them."""
+def _made(
+    open_rooms: Rooms, assignment: Assignment, answer: Rendered, engine: EngineInfo, warnings: tuple[str, ...]
+) -> Attempt:
+    """The attempt whose pixels are in the store; bytes first, so that a row is never without them.
+
+    What the cut-out warned of goes into its notes, before the engine's own.
+    """
     object_key, sha256 = keep_attempt(open_rooms, answer.attempt_id, answer.rgb)
     return dataclasses.replace(
         _tried(assignment, engine),
@@ -164,7 +170,7 @@ def _made(open_rooms: Rooms, assignment: Assignment, answer: Rendered, engine: E
         placement=answer.placement,
         seconds=answer.seconds,
         cost_usd=answer.cost_usd,
-        notes=answer.notes,
+        notes=(*warnings, *answer.notes),
     )
 
 
