@@ -13,11 +13,8 @@ from tasks.layers import cutout_of, keep_attempt
 from tasks.lease import held_lease
 from tasks.order import ProductionOrder
 from tasks.runtime import (
-    RETRIES,
-    RETRY_DELAYS_S,
-    RETRY_JITTER,
+    RETRYING,
     Rooms,
-    is_retryable,
     resident_engine,
     rooms,
     shard_promises,
@@ -61,10 +58,7 @@ def due_assignments(order: ProductionOrder, run_id: str, shard_id: str) -> list[
 @task(
     name="generate",
     task_run_name="generate {label}",
-    retries=RETRIES,
-    retry_delay_seconds=RETRY_DELAYS_S,
-    retry_jitter_factor=RETRY_JITTER,
-    retry_condition_fn=is_retryable,
+    **RETRYING,
 )
 def generate(order: ProductionOrder, run_id: str, shard_id: str, batch: Sequence[Assignment], label: str) -> int:
     """Make the attempts of this batch that are missing and return how many were made now.

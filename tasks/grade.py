@@ -12,7 +12,7 @@ from prefect import task
 from tasks.layers import cutout_of, finish
 from tasks.lease import held_lease
 from tasks.order import ProductionOrder
-from tasks.runtime import RETRIES, RETRY_DELAYS_S, RETRY_JITTER, Rooms, is_retryable, rooms, shard_promises
+from tasks.runtime import RETRYING, Rooms, rooms, shard_promises
 from zimage_core.domain import Attempt, Grade, Promise, Verdict, attempt_size
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.quality.grade import GradeInput
@@ -27,10 +27,7 @@ log = logging.getLogger("zimage_core.tasks")
 @task(
     name="grade",
     task_run_name="grade {label}",
-    retries=RETRIES,
-    retry_delay_seconds=RETRY_DELAYS_S,
-    retry_jitter_factor=RETRY_JITTER,
-    retry_condition_fn=is_retryable,
+    **RETRYING,
 )
 def grade(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence[str], label: str) -> int:
     """Judge the latest attempt of each of these shots where this run has not yet judged it; return how many it judged.

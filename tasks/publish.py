@@ -13,12 +13,9 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from tasks.layers import cutout_of, finish, finished_key_of, overlay_of
 from tasks.order import ProductionOrder
 from tasks.runtime import (
-    RETRIES,
-    RETRY_DELAYS_S,
-    RETRY_JITTER,
+    RETRYING,
     Rooms,
     artifact_key,
-    is_retryable,
     rooms,
 )
 from zimage_core.catalogue import path_safe
@@ -58,10 +55,7 @@ def accepted_shots(order: ProductionOrder, run_id: str) -> list[tuple[str, str]]
 @task(
     name="publish",
     task_run_name="publish {label}",
-    retries=RETRIES,
-    retry_delay_seconds=RETRY_DELAYS_S,
-    retry_jitter_factor=RETRY_JITTER,
-    retry_condition_fn=is_retryable,
+    **RETRYING,
 )
 def make_renditions(order: ProductionOrder, run_id: str, shots: Sequence[tuple[str, str]], label: str) -> int:
     """Make and store the renditions of these accepted shots that are missing; return how many were made.

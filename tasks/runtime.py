@@ -38,10 +38,6 @@ Item = TypeVar("Item")
 
 log = logging.getLogger("zimage_core.tasks")
 
-RETRIES = 3
-RETRY_DELAYS_S = exponential_backoff(backoff_factor=1)  # 1, 2, 4 s; with the jitter below no two batches knock at once
-RETRY_JITTER = 0.5
-
 WORKERS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=2))
 """Two task runs at a time beside the flow's own thread; OpenCV and onnxruntime work without Python's lock."""
 
@@ -143,6 +139,15 @@ def is_retryable(task: Task[..., object], task_run: TaskRun, state: State[object
     if retryable:
         log.warning("%s will be tried again: %s", task.name, error)
     return retryable
+
+
+RETRYING: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=1),  # 1, 2, 4 s
+    "retry_jitter_factor": 0.5,  # so that no two batches knock at once
+    "retry_condition_fn": is_retryable,
+}
+"""How a stage is tried again: what the error's class allows, three times."""
 
 
 def sentence_of(state: State[Any]) -> str:
