@@ -76,6 +76,16 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a 2 MB Z-Image checkpoint of random weights; to spoil it, copy it first."""
+    import torch
+    from tiny_checkpoint import build_tiny
+
+    torch.set_num_threads(1)
+    return build_tiny(tmp_path_factory.mktemp("checkpoint") / "tiny-z-image-turbo")
+
+
+@pytest.fixture(scope="session")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a third-party package that registers the engine `journal` as any package would."""
     folder = tmp_path_factory.mktemp("plugins")
