@@ -43,8 +43,8 @@ class Options:
     """How one engine is loaded and run.
 
     `model`: a folder in diffusers layout, a hub id (owner/name), or one file (.safetensors, .gguf) with the
-    transformer, which then takes the rest from `base`. `guidance` is pos + g * (pos - neg): 0.0 = off. `batch_limit` None = by
-    the number of tokens. `bad_frames_limit`: so many unusable frames in a row stop the engine.
+    transformer, which then takes the rest from `base`. `guidance` is pos + g * (pos - neg): 0.0 = off. `batch_limit`
+    None = by the number of tokens. `bad_frames_limit`: so many unusable frames in a row stop the engine.
     """
 
     model: str
