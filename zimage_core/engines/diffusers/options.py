@@ -44,7 +44,8 @@ class Options:
 
     `model`: a folder in diffusers layout, a hub id (owner/name), or one file (.safetensors, .gguf) with the
     transformer, which then takes the rest from `base`. `guidance` is pos + g * (pos - neg): 0.0 = off. `batch_limit`
-    None = by the number of tokens. `bad_frames_limit`: so many unusable frames in a row stop the engine.
+    None = by the number of tokens. `bad_frames_limit`: so many unusable frames in a row stop the engine. `packshots`:
+    also make packshots, which need no model. `rent_usd_per_hour` of the card makes the cost of an attempt.
     """
 
     model: str
@@ -70,6 +71,7 @@ class Options:
     bad_frames_limit: int = 3
     packshots: bool = False
     offline: bool = False
+    rent_usd_per_hour: float = 0.0
 
 
 def read_options(given: Mapping[str, str]) -> Options:
@@ -201,4 +203,5 @@ _READERS: Final[Mapping[str, Callable[[str, str], object]]] = {
     "bad_frames_limit": _whole(1, 100),
     "packshots": _yes_no,
     "offline": _yes_no,
+    "rent_usd_per_hour": _number(0.0, 1000.0),
 }
