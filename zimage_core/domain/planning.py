@@ -16,6 +16,9 @@ class EngineInfo:
     """What an engine says of itself. `fingerprint` names all that decides its pixels (weights, precision, steps, code).
 
     `seconds_per_image` and `cost_usd_per_image` are for forecasts; what really happened is in each Attempt.
+    `concurrent_calls` is how many `render` calls it takes at the same time: with two, its own lock guards the device and
+    one batch is drawn while the one before is encoded and stored. `batch_tolerance_levels` is the largest difference,
+    in 8-bit levels, between a picture made alone and the same one made in a batch; 0 = the very same bytes.
     """
 
     name: str
@@ -27,6 +30,8 @@ class EngineInfo:
     batch_limit: int
     seconds_per_image: float
     cost_usd_per_image: float
+    concurrent_calls: int = 1
+    batch_tolerance_levels: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 An engine is anything with `info`, `render` and `close`. Callers never call `render` themselves: `render_checked` does,
 so that an engine cannot stop a run with an exception, answer for the wrong product, or pass off a blank picture.
+An engine that also has `expect` (`Expecting`) is told which prompts are coming, through `expect_checked`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -26,6 +28,8 @@ from zimage_core.errors import (
 )
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Rgb
+
+log = logging.getLogger("zimage_core.engines")
 
 BLANK_SPREAD: Final = 8
 """A picture whose every channel spans fewer levels than this (0.1 to 99.9 percentile) is blank: NaNs and safety
@@ -89,6 +93,28 @@ class Engine(Protocol):
     def close(self) -> None:
         """Let go of memory, processes and connections; may be called twice."""
         ...
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """An engine that gains from knowing what is coming: it encodes the words of many pictures in one go."""
+
+    def expect(self, prompts: Sequence[Prompt]) -> None:
+        """Prepare for pictures of these prompts, each of them once; `render` must do without it too."""
+        ...
+
+
+def expect_checked(engine: Engine, prompts: Sequence[Prompt]) -> None:
+    """Tell an engine that wants to know which prompts are coming, each of them once, in order; never raises.
+
+    What goes wrong there is logged and costs time only: rendering prepares for itself what is not prepared.
+    """
+    if not isinstance(engine, Expecting) or not prompts:
+        return
+    try:
+        engine.expect(tuple(dict.fromkeys(prompts)))
+    except Exception as error:  # noqa: BLE001 - a preparation that fails must not stop what can be made without it
+        log.warning("Engine '%s' could not prepare %d prompts: %s", engine.info.name, len(prompts), error)
 
 
 def render_checked(engine: Engine, requests: Sequence[RenderRequest]) -> list[Rendered | EngineFailure]:

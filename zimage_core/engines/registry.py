@@ -5,7 +5,9 @@ A third party names its engine in its own pyproject:
     [project.entry-points."zimage.engines"]
     my_engine = "my_package.engine:create"        # create(options: Mapping[str, str]) -> Engine
 
-and may give the module a constant `MODES: tuple[Mode, ...]`, so that asking what an engine can do need not build it.
+and may give the module a constant `MODES: tuple[Mode, ...]`, so that asking what an engine can do need not build it,
+and a function `devices(options: Mapping[str, str]) -> tuple[str, ...]` that names the devices it could work on side by
+side; each of them is then created in a process of its own with the option `device`.
 A name can be taken once; a second package that claims it is refused, whoever comes first.
 """
 
@@ -78,12 +80,27 @@ def create_engine(name: str, options: Mapping[str, str] | None = None) -> Engine
             f"What {entry.target} of package {entry.package} creates is not an engine: it needs info (an EngineInfo), "
             "render(requests) and close()."
         )
+    if engine.info.concurrent_calls < 1:
+        raise ConfigurationError(
+            f"Engine '{name}' of package {entry.package} says that it takes {engine.info.concurrent_calls} calls at a "
+            "time; it must take at least one."
+        )
     return engine
 
 
 def engines_for_mode(mode: Mode) -> tuple[str, ...]:
     """Return the names of the engines that can make this mode, sorted; an engine that cannot be loaded cannot."""
     return tuple(name for name, entry in known_engines().items() if mode in _modes(entry))
+
+
+def usable_devices(name: str, options: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the devices that the engine of that name could use side by side here; () when it knows of none.
+
+    Nothing is loaded for it. Raises ConfigurationError: unknown name, or an engine that cannot be imported.
+    """
+    module, _ = _load(_entry(name))
+    ask = getattr(module, "devices", None)
+    return tuple(ask(dict(options))) if callable(ask) else ()
 
 
 def _modes(entry: EngineEntry) -> tuple[Mode, ...]:

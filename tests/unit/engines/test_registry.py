@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -9,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from zimage_core.engines import registry
-from zimage_core.engines.registry import BUILTIN, GROUP, collect, create_engine, engines_for_mode, known_engines
+from zimage_core.engines.registry import BUILTIN, GROUP, collect, create_engine, engines_for_mode, known_engines, usable_devices
 from zimage_core.errors import ConfigurationError
 
 
@@ -84,6 +85,18 @@ def test_what_is_not_an_engine_is_refused_at_birth(third_party: ModuleType) -> N
         create_engine("easel")
 
 
+def test_an_engine_that_takes_no_call_at_all_is_refused_at_birth(third_party: ModuleType) -> None:
+    class Shut:
+        info = dataclasses.replace(create_engine("studio").info, concurrent_calls=0)
+
+        def render(self, requests: object) -> list[object]:
+            return []
+
+    third_party.create = lambda options: Shut()  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match="takes 0 calls at a time"):
+        create_engine("easel")
+
+
 def test_options_reach_the_engine_as_they_are(third_party: ModuleType) -> None:
     seen: list[object] = []
 
@@ -115,3 +128,18 @@ def test_an_engine_that_cannot_be_loaded_can_do_nothing(third_party: ModuleType)
 
 def test_the_fault_engine_is_never_the_answer_to_who_could_do_it() -> None:
     assert "fault" not in engines_for_mode("packshot")
+
+
+def test_an_engine_names_the_devices_it_could_use_without_being_built(third_party: ModuleType) -> None:
+    third_party.create = lambda options: pytest.fail("asked for its devices, not to be built")  # type: ignore[attr-defined]
+    third_party.devices = lambda options: [f"easel:{n}" for n in range(int(options["count"]))]  # type: ignore[attr-defined]
+    assert usable_devices("easel", {"count": "3"}) == ("easel:0", "easel:1", "easel:2")
+
+
+def test_an_engine_that_knows_of_no_devices_has_none() -> None:
+    assert usable_devices("studio", {}) == ()
+
+
+def test_devices_of_an_unknown_engine_are_refused_with_the_known_names() -> None:
+    with pytest.raises(ConfigurationError, match="no engine named 'stduio'.*studio"):
+        usable_devices("stduio", {})
