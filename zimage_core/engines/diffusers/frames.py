@@ -11,7 +11,7 @@ from zimage_core.errors import EngineUnavailable
 from zimage_core.imaging.pixels import Rgb
 
 UNIFORM_SPREAD: Final = 8
-"""A frame whose every channel spans fewer levels (0.1 to 99.9 percentile) shows nothing; the same limit as the caller's."""
+"""A frame whose every channel spans fewer levels (0.1 to 99.9 percentile) shows nothing: the caller's limit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

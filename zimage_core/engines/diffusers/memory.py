@@ -16,7 +16,7 @@ Size = tuple[int, int]
 """(width_px, height_px) of a canvas."""
 
 GIB: Final = 2**30
-DRAWING_BYTES: Final = 4 * GIB
+DRAWING_BYTES: Final = 5 * GIB
 """Activations, graphs and the VAE's decode beside the weights at 1024 x 1024, batch 2, bf16 (3 to 5 GB as estimated
 from the model's shapes)."""
 LEAST_DRAWING_BYTES: Final = 2 * GIB

@@ -172,7 +172,7 @@ def _adapters(name: str, text: str) -> tuple[Adapter, ...]:
     adapters = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         path, colon, weight = part.rpartition(":")
-        if not colon or not path:
+        if not colon or not path or weight.startswith(("/", "\\")):  # C:/ is a drive, not a weight
             adapters.append(Adapter(Path(part), 1.0))
             continue
         adapters.append(Adapter(Path(path), _number(-4.0, 4.0)(f"{name} ({path})", weight)))

@@ -1,0 +1,102 @@
+"""Orders: requests as the model sees them, sorted into groups that may share a batch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from zimage_core.engines.base import RenderRequest
+from zimage_core.engines.diffusers.memory import Size
+from zimage_core.engines.diffusers.prompts import Words
+from zimage_core.engines.drawing import Drawing
+from zimage_core.imaging.pixels import Rgb
+
+SIZE_MULTIPLE_PX: Final = 16
+"""VAE factor 8 times patch 2; diffusers refuses other sides."""
+SHRINK_RATIO: Final = 0.75
+SOFT_BACKDROPS: Final = frozenset({"white", "sweep", "wall", "closeup"})
+"""What lies behind the product out of focus or without structure: drawn at three quarters nobody sees it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Order:
+    """One picture to draw: `drawing` on the canvas the model draws, `final` on the canvas the request will be cut from.
+
+    They differ when the detail step doubles the picture afterwards. `control` is a ControlNet's picture, if there is one.
+    """
+
+    request: RenderRequest
+    final: Drawing
+    drawing: Drawing
+    words: Words
+    control: Rgb | None = None
+
+    @property
+    def size(self) -> Size:
+        """The canvas that is drawn, in pixels."""
+        return self.drawing.width_px, self.drawing.height_px
+
+    @property
+    def around(self) -> bool:
+        """Whether something of the picture is kept and the rest painted around it."""
+        return self.drawing.repaint is not None
+
+    @property
+    def may_shrink(self) -> bool:
+        """Whether the scene allows a lower resolution: an empty, soft stage, over which the product comes in full."""
+        return self.request.mode == "stage" and self.request.scene.stage.backdrop in SOFT_BACKDROPS
+
+
+def canvas_multiple_px(detail: bool) -> int:
+    """Return what the sides of a canvas divide by: with the detail step its half must divide by 16 as well."""
+    return 2 * SIZE_MULTIPLE_PX if detail else SIZE_MULTIPLE_PX
+
+
+def halved(drawing: Drawing) -> Drawing:
+    """Return the drawing at half its size, for the detail step to double again."""
+    return resized(drawing, drawing.width_px // 2, drawing.height_px // 2)
+
+
+def shrunk(drawing: Drawing) -> Drawing:
+    """Return the drawing at three quarters of its size, on the grid the model draws on."""
+    width_px, height_px = (
+        max(SIZE_MULTIPLE_PX, round(side * SHRINK_RATIO / SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX)
+        for side in (drawing.width_px, drawing.height_px)
+    )
+    return resized(drawing, width_px, height_px)
+
+
+def resized(drawing: Drawing, width_px: int, height_px: int) -> Drawing:
+    """Return the drawing on a smaller canvas: its base and its mask averaged down, the mask kept black and white.
+
+    The placed product stays with the full-size drawing, from which it is pasted.
+    """
+    size = (width_px, height_px)
+    base, repaint = drawing.base_rgb, drawing.repaint
+    return dataclasses.replace(
+        drawing,
+        width_px=width_px,
+        height_px=height_px,
+        base_rgb=None if base is None else np.asarray(cv2.resize(base, size, interpolation=cv2.INTER_AREA), np.uint8),
+        repaint=None
+        if repaint is None
+        else ((cv2.resize(repaint, size, interpolation=cv2.INTER_AREA) >= 128) * 255).astype(np.uint8),
+    )
+
+
+def grouped(orders: Sequence[Order]) -> list[list[Order]]:
+    """Return the orders in groups that may share a batch, the longest pictures first, each in the order given.
+
+    One canvas size, one way of drawing and one caption bucket (tokens padded to 32) per group: then no attention mask
+    is needed, shapes are static, and a batch computes what each picture alone would.
+    """
+    groups: dict[tuple[int, int, bool, int], list[Order]] = {}
+    for order in orders:
+        key = (order.drawing.height_px, order.drawing.width_px, order.around, -(-order.words.tokens // 32))
+        groups.setdefault(key, []).append(order)
+    return [groups[key] for key in sorted(groups, key=lambda key: (-key[0] * key[1], key))]
