@@ -2,8 +2,9 @@
 
 What it is:       pure functions over numpy arrays, one subject per module: `pixels` (read, resize, colour spaces);
                   `cutout` (plain-backdrop photo to RGBA) on `backdrop`, `silhouette`, `soft_shadow`, `openings`,
-                  `regions`, `outline`, `matte`; `composite` (place and paste); `shadow`; `overlay` and `fonts` (text
-                  drawn by code); `encode` (files for channels).
+                  `regions`, `outline`, `matte`; `placing` (where the product goes in a scene), `composite` (its pixels
+                  there), `shadow` and `set_down` (what it does to the floor), `packshot`; `control` (what a model is
+                  shown of it); `overlay` and `fonts` (text drawn by code); `encode` (files for channels).
 May import:       domain, errors; numpy, OpenCV, Pillow.
 May touch:        pixels in memory; the photo and the font files it is handed or asked to find.
 Never:            the network, the ledger, an engine, a clock, randomness; judging whether a picture is good.

@@ -11,9 +11,9 @@ from zimage_core import clock
 from zimage_core.domain import EngineInfo, Mode, content_id
 from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest, screen
 from zimage_core.engines.registry import engines_for_mode
-from zimage_core.engines.studio.packshot import render_packshot
 from zimage_core.engines.studio.stage import render_stage
 from zimage_core.errors import BadImage, ConfigurationError, EngineError, EngineRefused, ImageError
+from zimage_core.imaging.packshot import render_packshot
 
 MODES: Final[tuple[Mode, ...]] = ("packshot", "stage")
 
@@ -62,8 +62,11 @@ def _answer(request: RenderRequest) -> Rendered | EngineFailure:
         refused = screen(INFO, request)
         if refused is not None:
             raise refused
-        draw = render_packshot if request.mode == "packshot" else render_stage
-        rgb, placement, notes = draw(request, request.reference)
+        if request.mode == "packshot":
+            fill_ratio = request.scene.stage.fill_ratio
+            rgb, placement, notes = render_packshot(request.reference, request.width_px, request.height_px, fill_ratio)
+        else:
+            rgb, placement, notes = render_stage(request, request.reference)
     except EngineError as error:
         return EngineFailure(request.attempt_id, error, clock.elapsed_s() - started_s)
     except ImageError as error:

@@ -18,18 +18,16 @@ from zimage_core.engines.studio import backdrop, floor, interior, tone
 from zimage_core.engines.studio.camera import Camera
 from zimage_core.engines.studio.look import Look, settle
 from zimage_core.engines.studio.material import FINISHES
-from zimage_core.engines.studio.setting import place
-from zimage_core.imaging import shadow
-from zimage_core.imaging.composite import paste_premultiplied, placed_premultiplied, visible_box
+from zimage_core.imaging import set_down, shadow
+from zimage_core.imaging.composite import paste_premultiplied, placed_premultiplied
 from zimage_core.imaging.cutout import CutOut
+from zimage_core.imaging.placing import place
 
 Pixels = NDArray[np.uint8]
 Light3 = NDArray[np.float32]
 
 _COARSE = 4  # backdrops hold nothing finer than four pixels
-_BOUNCE = np.float32(0.10)  # share of the product's colour that the floor beside its foot sends back
 _VIGNETTE = np.float32(0.10)
-_THICKNESS_RATIO = 0.14  # how far a product seen from above stands out of its surface, of its shorter side
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +40,6 @@ class Set:
     product: Pixels
     grounds: tuple[shadow.Ground, ...]
     short_side_px: float
-
-    @property
-    def alpha(self) -> Pixels:
-        """The placed product's alpha, (H, W)."""
-        return np.ascontiguousarray(self.product[..., 3])
 
     @property
     def coarse(self) -> tuple[int, int]:
@@ -62,9 +55,8 @@ def render_stage(request: RenderRequest, cutout: CutOut) -> tuple[Pixels, Placem
     placement, notes = place(cutout, stage, request.width_px, request.height_px)
     product = placed_premultiplied(cutout, placement, request.width_px, request.height_px)
     grounds = shadow.find_ground(np.ascontiguousarray(product[..., 3]))
-    box = visible_box(cutout.rgba[..., 3])
-    short_side_px = placement.scale * min(box.width_px, box.height_px)
-    scene = Set(request.width_px, request.height_px, look, product, grounds, short_side_px)
+    size_px = set_down.short_side_px(cutout, placement)
+    scene = Set(request.width_px, request.height_px, look, product, grounds, size_px)
     if stage.backdrop == "surface":
         light = _from_above(scene, rng)
     elif stage.backdrop == "white":
@@ -95,7 +87,7 @@ def _on_white(scene: Set) -> Light3:
 def _on_sweep(scene: Set, stage: Stage, rng: np.random.Generator) -> Light3:
     """Seamless paper from under the product up behind it; behind a closeup far lamps may glow."""
     height, width = scene.coarse
-    horizon = _horizon_row(scene, stage.horizon_ratio) / scene.height_px
+    horizon = set_down.horizon_row(scene.grounds, stage.horizon_ratio, scene.height_px) / scene.height_px
     soft = 0.12 if stage.backdrop == "closeup" else 0.030
     lit = backdrop.sweep_light(scene.look, rng, height, width, horizon)
     upper, lower = tone.light_of(scene.look.wall), tone.light_of(scene.look.floor)
@@ -112,7 +104,7 @@ def _on_floor(scene: Set, request: RenderRequest, rng: np.random.Generator) -> L
     """A table or floor that ends at the horizon, and what is behind it."""
     stage = request.scene.stage
     height, width = scene.coarse
-    horizon = _horizon_row(scene, stage.horizon_ratio)
+    horizon = set_down.horizon_row(scene.grounds, stage.horizon_ratio, scene.height_px)
     camera = _camera(scene, horizon)
     if stage.backdrop == "sweep":
         lit = backdrop.sweep_light(scene.look, rng, height, width, horizon / scene.height_px)
@@ -146,20 +138,11 @@ def _from_above(scene: Set, rng: np.random.Generator) -> Light3:
     height, width = scene.coarse
     lit = backdrop.table_light(scene.look, rng, height, width)
     light = light * tone.upsampled(lit, scene.width_px, scene.height_px)[..., None]
-    shade = shadow.flat_shadow(scene.alpha, scene.look.light, _THICKNESS_RATIO * scene.short_side_px)
-    return _vignetted(light * _transmitted(shade, scene), scene)
+    shade = set_down.shade_on_surface(scene.product, scene.look.light, scene.short_side_px)
+    return _vignetted(light * set_down.let_through(shade, scene.product), scene)
 
 
 # ---------------------------------------------------------------- what the product does to its surroundings
-
-
-def _horizon_row(scene: Set, horizon_ratio: float) -> float:
-    """Return the row where the floor ends: as the scene says, but always behind where the product stands."""
-    wanted = horizon_ratio * scene.height_px
-    if not scene.grounds:
-        return wanted
-    highest = min(float(np.min(ground.base_row_px - ground.depth_px)) for ground in scene.grounds)
-    return min(wanted, highest - 0.05 * scene.height_px)
 
 
 def _camera(scene: Set, horizon: float) -> Camera:
@@ -170,26 +153,8 @@ def _camera(scene: Set, horizon: float) -> Camera:
 
 def _shaded(light: Light3, scene: Set, horizon: float | None = None) -> Light3:
     """Return the light with the product's contact and cast shadow on the floor, and a breath of its colour."""
-    contact = shadow.contact_shadow(scene.alpha, scene.grounds)
-    cast = shadow.cast_shadow(scene.alpha, scene.grounds, scene.look.light)
-    shade = 1.0 - (1.0 - contact) * (1.0 - cast)
-    if horizon is not None:
-        rows = np.arange(scene.height_px, dtype=np.float32)[:, None]
-        shade = shade * np.clip((rows - horizon) / np.float32(0.03 * scene.height_px), 0.0, 1.0)
-    return light * _transmitted(shade.astype(np.float32), scene)
-
-
-def _transmitted(shade: NDArray[np.float32], scene: Set) -> Light3:
-    """Return what a shade lets through, per channel: shadows are lit by a cooler sky, and by the product."""
-    tint = np.array([1.0, 0.985, 0.955], dtype=np.float32)
-    return np.asarray(1.0 - shade[..., None] * tint, dtype=np.float32) + shade[..., None] * _bounce(scene)
-
-
-def _bounce(scene: Set) -> Light3:
-    """Return the product's colours as they spill on the floor around it: very soft, very weak."""
-    small = cv2.resize(scene.product, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255.0)
-    spread = cv2.GaussianBlur(np.square(small[..., :3]), (0, 0), 3.0)
-    return tone.upsampled(spread * _BOUNCE, scene.width_px, scene.height_px)
+    shade = set_down.shade_on_floor(scene.product, scene.grounds, scene.look.light, horizon)
+    return light * set_down.let_through(shade, scene.product)
 
 
 def _mirrored(light: Light3, scene: Set, reflection_ratio: float) -> Light3:
@@ -197,9 +162,7 @@ def _mirrored(light: Light3, scene: Set, reflection_ratio: float) -> Light3:
     strength = max(reflection_ratio, 0.7 * FINISHES[scene.look.material].sheen)
     if strength <= 0.01:
         return light
-    image = shadow.reflection(scene.product, scene.grounds)
-    through = 1.0 - np.float32(strength) * image[..., 3:]
-    return light * through + np.square(image[..., :3]) * np.float32(strength)
+    return set_down.mirrored_in(light, scene.product, scene.grounds, strength)
 
 
 def _sheen(own: Light3, light: Light3, camera: Camera, first: int, sheen: float) -> Light3:
