@@ -16,9 +16,10 @@ class EngineInfo:
     """What an engine says of itself. `fingerprint` names all that decides its pixels (weights, precision, steps, code).
 
     `seconds_per_image` and `cost_usd_per_image` are for forecasts; what really happened is in each Attempt.
-    `concurrent_calls` is how many `render` calls it takes at the same time: with two, its own lock guards the device and
-    one batch is drawn while the one before is encoded and stored. `batch_tolerance_levels` is the largest difference,
-    in 8-bit levels, between a picture made alone and the same one made in a batch; 0 = the very same bytes.
+    `concurrent_calls` is how many `render` calls it takes at the same time: with two, its own lock guards the device
+    and one batch is drawn while the one before is encoded and stored. `batch_tolerance_levels` is the mean absolute
+    difference, in 8-bit levels, that a picture made in a batch may show to itself made alone; 0 = the very same bytes.
+    `planned_area_px`: about how many pixels a generated picture is planned with.
     """
 
     name: str
@@ -31,7 +32,8 @@ class EngineInfo:
     seconds_per_image: float
     cost_usd_per_image: float
     concurrent_calls: int = 1
-    batch_tolerance_levels: int = 0
+    batch_tolerance_levels: float = 0.0
+    planned_area_px: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,6 @@ from zimage_core.errors import PlanError
 ASPECT_TOLERANCE_RATIO = 0.01
 """Channels whose aspects differ by no more share a shot: cropping 1 % is under 11 px of 1024, inside any margin."""
 
-GENERATED_AREA_PX = 1024 * 1024
-"""What Z-Image-Turbo was trained around; larger images cost time in proportion and repeat their content."""
-
 SIZE_STEP_PX = 16
 """Z-Image needs sides that divide by 16 (VAE 8 x patch 2; diffusers 0.42.1 refuses others)."""
 
@@ -34,10 +31,12 @@ class Target:
 
 
 def generated_size(aspect: float, engine: EngineInfo) -> tuple[int, int]:
-    """Return (width_px, height_px) of about one megapixel for an aspect (width / height) that the engine can make.
+    """Return (width_px, height_px) for an aspect (width / height), of about the area the engine is planned with.
 
-    Both sides are multiples of max(16, engine's own). A wrong aspect costs ten times a wrong area of the same
-    proportion, because it crops: so 3:4 is 864 x 1152 exactly, rather than the nearer megapixel 880 x 1184.
+    That is one megapixel, what Z-Image-Turbo was trained around: larger images repeat their content, unless the engine
+    draws small and adds detail. Both sides are multiples of max(16, engine's own). A wrong aspect costs ten times a
+    wrong area of the same proportion, because it crops: so 3:4 is 864 x 1152 exactly, rather than the nearer megapixel
+    880 x 1184.
     Raises PlanError when the engine's limits leave no size.
     """
     step = max(SIZE_STEP_PX, engine.size_multiple_px)
@@ -47,7 +46,7 @@ def generated_size(aspect: float, engine: EngineInfo) -> tuple[int, int]:
         if height > engine.max_side_px:
             continue
         wrong_aspect = abs(math.log(width / height / aspect))
-        wrong_area = abs(math.log(width * height / GENERATED_AREA_PX))
+        wrong_area = abs(math.log(width * height / engine.planned_area_px))
         found = (_ASPECT_WEIGHT * wrong_aspect + wrong_area, width, height)
         best = found if best is None or found < best else best
     if best is None:

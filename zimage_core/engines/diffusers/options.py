@@ -45,7 +45,8 @@ class Options:
     `model`: a folder in diffusers layout, a hub id (owner/name), or one file (.safetensors, .gguf) with the
     transformer, which then takes the rest from `base`. `guidance` is pos + g * (pos - neg): 0.0 = off. `batch_limit`
     None = by the number of tokens. `bad_frames_limit`: so many unusable frames in a row stop the engine. `packshots`:
-    also make packshots, which need no model. `rent_usd_per_hour` of the card makes the cost of an attempt.
+    also make packshots, which need no model. `rent_usd_per_hour` of the card makes the cost of an attempt. `cache`:
+    where hashes of weights are remembered, None = ~/.cache/zimage.
     """
 
     model: str
@@ -72,6 +73,7 @@ class Options:
     packshots: bool = False
     offline: bool = False
     rent_usd_per_hour: float = 0.0
+    cache: Path | None = None
 
 
 def read_options(given: Mapping[str, str]) -> Options:
@@ -204,4 +206,5 @@ _READERS: Final[Mapping[str, Callable[[str, str], object]]] = {
     "packshots": _yes_no,
     "offline": _yes_no,
     "rent_usd_per_hour": _number(0.0, 1000.0),
+    "cache": _path,
 }

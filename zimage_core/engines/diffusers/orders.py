@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from zimage_core.engines.base import RenderRequest
+from zimage_core.engines.diffusers.fast.batching import bucket_of
 from zimage_core.engines.diffusers.memory import Size
 from zimage_core.engines.diffusers.prompts import Words
 from zimage_core.engines.drawing import Drawing
@@ -97,6 +98,6 @@ def grouped(orders: Sequence[Order]) -> list[list[Order]]:
     """
     groups: dict[tuple[int, int, bool, int], list[Order]] = {}
     for order in orders:
-        key = (order.drawing.height_px, order.drawing.width_px, order.around, -(-order.words.tokens // 32))
+        key = (order.drawing.height_px, order.drawing.width_px, order.around, bucket_of(order.words.tokens))
         groups.setdefault(key, []).append(order)
     return [groups[key] for key in sorted(groups, key=lambda key: (-key[0] * key[1], key))]
