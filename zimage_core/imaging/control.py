@@ -6,6 +6,8 @@ are made here from the placed cut-out and the scene's stage alone, so that the s
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 
@@ -14,6 +16,8 @@ from zimage_core.imaging.composite import VISIBLE_ALPHA, paste_premultiplied
 from zimage_core.imaging.pixels import Float, Rgb, Rgba
 from zimage_core.imaging.set_down import horizon_row
 from zimage_core.imaging.shadow import find_ground
+
+ControlKind = Literal["canny", "depth"]
 
 _GROUND_LEVEL = 128
 """Mid-grey: no product is lost in it on both sides, and the outline is drawn from the matte anyway."""
@@ -26,6 +30,14 @@ _SWEEP_SOFT_RATIO = 0.06  # share of the height over which a sweep bends from fl
 _BULGE = 40.0  # levels by which the middle of a product is nearer than its outline
 _LYING_LEVEL = 110.0  # a surface seen from above is equally far everywhere
 _SLAB = 40.0  # levels by which what lies on it stands out
+
+
+def control_picture(kind: ControlKind, product: Rgba, stage: Stage, width_px: int, height_px: int) -> Rgb:
+    """Return the control picture of a placed product (premultiplied, any size), (height_px, width_px, 3) uint8."""
+    if product.shape[:2] != (height_px, width_px):
+        resized = cv2.resize(product, (width_px, height_px), interpolation=cv2.INTER_AREA)
+        product = np.asarray(resized, dtype=np.uint8)
+    return canny_control(product) if kind == "canny" else depth_control(product, stage)
 
 
 def canny_control(product: Rgba) -> Rgb:

@@ -101,7 +101,8 @@ def let_through(shade: shadow.Shade, product: Rgba) -> Light3:
     small = cv2.resize(product, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255.0)
     spread = cv2.GaussianBlur(np.square(small[..., :3]), (0, 0), 3.0) * _BOUNCE
     bounce = cv2.resize(spread, (shade.shape[1], shade.shape[0]), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(1.0 - shade[..., None] * _SKY_TINT, dtype=np.float32) + shade[..., None] * bounce
+    through = 1.0 - shade[..., None] * _SKY_TINT
+    return np.asarray(through.astype(np.float32) + shade[..., None] * bounce, dtype=np.float32)
 
 
 def mirrored_in(light: Light3, product: Rgba, grounds: tuple[shadow.Ground, ...], strength: float) -> Light3:

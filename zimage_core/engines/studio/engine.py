@@ -13,7 +13,7 @@ from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest, scr
 from zimage_core.engines.registry import engines_for_mode
 from zimage_core.engines.studio.stage import render_stage
 from zimage_core.errors import BadImage, ConfigurationError, EngineError, EngineRefused, ImageError
-from zimage_core.imaging.packshot import render_packshot
+from zimage_core.imaging.packshot import packshot
 
 MODES: Final[tuple[Mode, ...]] = ("packshot", "stage")
 
@@ -63,8 +63,8 @@ def _answer(request: RenderRequest) -> Rendered | EngineFailure:
         if refused is not None:
             raise refused
         if request.mode == "packshot":
-            fill_ratio = request.scene.stage.fill_ratio
-            rgb, placement, notes = render_packshot(request.reference, request.width_px, request.height_px, fill_ratio)
+            stage = request.scene.stage
+            rgb, placement, notes = packshot(request.reference, stage, request.width_px, request.height_px)
         else:
             rgb, placement, notes = render_stage(request, request.reference)
     except EngineError as error:
