@@ -29,7 +29,7 @@ LATENT_PX: Final = 8
 """Side of the square of pixels that one latent stands for (the VAE's factor)."""
 LIGHT_PRODUCT_L: Final = 52.0
 """From this median L* on a product is light and wants a dark ground; the studio's `contrast` turns at the same tone."""
-_THIN_KEPT_PX = 2
+_THIN_COVERED_RATIO = 0.5
 _DARK_L, _PALE_L = 30.0, 88.0
 _HORIZON_SOFT_RATIO = 0.05
 
@@ -126,21 +126,26 @@ def finish(request: RenderRequest, drawing: Drawing, rgb: Rgb) -> tuple[Rgb, Pla
 
 
 def repaint_of(product: Rgba) -> Plane:
-    """Return where the model paints, (H, W) uint8 255, around a placed product (H, W, 4), which it keeps where 0.
+    """Return where the model paints (255) around a placed product (H, W, 4) and where it keeps it (0), (H, W) uint8.
 
-    Kept is what lies at least one latent inside the opaque product: a latent that is kept then holds nothing but
-    product, and the matte's soft edge is painted by the model and covered by the photo's own pixels afterwards. What is
-    too thin for that (a lamp's arm, a strap) is kept but for its rim, or the model would not know of it and paint
-    another one beside it. A product that is thin all over is kept where it is opaque.
+    Decided per latent, a square of 8 x 8 pixels, because that is what a model keeps or paints. Kept is a square that
+    the product fills, so that no kept one holds ground; the matte's soft edge is painted by the model and covered by
+    the photo's own pixels afterwards. Where the product fills no square (a lamp's arm, a strap), those are kept that
+    hold more product than ground: a model that does not know of an arm paints another one beside it.
     """
-    solid = (product[..., 3] == OPAQUE_ALPHA).astype(np.uint8)
-    core = _eroded(solid, LATENT_PX)
-    reach = 2 * LATENT_PX + 3
-    thick = cv2.dilate(core, np.ones((reach, reach), dtype=np.uint8))
-    kept = np.maximum(core, _eroded(solid, _THIN_KEPT_PX) * (1 - thick))
-    if not kept.any():
-        kept = solid
-    return np.asarray((1 - kept) * np.uint8(255), dtype=np.uint8)
+    height, width = product.shape[:2]
+    solid = np.pad(
+        (product[..., 3] == OPAQUE_ALPHA).astype(np.float32),
+        ((0, -height % LATENT_PX), (0, -width % LATENT_PX)),
+        mode="edge",
+    )
+    size = (solid.shape[1] // LATENT_PX, solid.shape[0] // LATENT_PX)
+    covered = np.asarray(cv2.resize(solid, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    filled = covered > 1.0 - 0.5 / LATENT_PX**2
+    beside = cv2.dilate(filled.astype(np.uint8), np.ones((3, 3), dtype=np.uint8)) > 0
+    kept = filled | ((covered >= _THIN_COVERED_RATIO) & ~beside)
+    squares = np.where(kept, np.uint8(0), np.uint8(255))
+    return np.ascontiguousarray(squares.repeat(LATENT_PX, axis=0).repeat(LATENT_PX, axis=1)[:height, :width])
 
 
 # ---------------------------------------------------------------- before the model draws
@@ -237,12 +242,6 @@ def _floor_share(stage: Stage, height_px: int) -> np.ndarray:
 def _lab_of(color: str) -> np.ndarray:
     codes = np.array([[[int(color[i : i + 2], 16) for i in (1, 3, 5)]]], dtype=np.uint8)
     return np.asarray(to_lab(codes).reshape(3), dtype=np.float32)
-
-
-def _eroded(mask: Plane, by_px: int) -> Plane:
-    """Return the pixels of a 0/1 mask at least `by_px` away from any 0; what lies outside the picture counts as 1."""
-    side = 2 * by_px + 1
-    return np.asarray(cv2.erode(mask, np.ones((side, side), dtype=np.uint8)), dtype=np.uint8)
 
 
 # ---------------------------------------------------------------- after the model has drawn
