@@ -30,6 +30,7 @@ GROUP: Final = "zimage.engines"
 BUILTIN: Final[Mapping[str, str]] = {
     "studio": "zimage_core.engines.studio:create",
     "fault": "zimage_core.engines.fault:create",
+    "diffusers": "zimage_core.engines.diffusers:create",
 }
 """Also in pyproject's entry points; repeated here so that a checkout works before it is installed again."""
 

@@ -28,7 +28,7 @@ SOFT_BACKDROPS: Final = frozenset({"white", "sweep", "wall", "closeup"})
 class Order:
     """One picture to draw: `drawing` on the canvas the model draws, `final` on the canvas the request will be cut from.
 
-    They differ when the detail step doubles the picture afterwards. `control` is a ControlNet's picture, if there is one.
+    They differ when the detail step doubles the picture afterwards. `control` is what a ControlNet is shown.
     """
 
     request: RenderRequest

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import torch
 
 from zimage_core.domain import EngineInfo, Mode, content_id
+from zimage_core.engines.diffusers import MODES
 from zimage_core.engines.diffusers.cards import card_of, device_named, dtype_for
 from zimage_core.engines.diffusers.gate import TOLERANCE_LEVELS
 from zimage_core.engines.diffusers.header import read_header
@@ -19,7 +20,6 @@ from zimage_core.engines.diffusers.weights import ModelFiles, find_model, weight
 
 ENGINE_VERSION: Final = "1"
 """Raise it whenever a change alters any pixel beyond rounding: attempts of another version are another engine's."""
-MODES: Final[tuple[Mode, ...]] = ("stage", "inpaint", "text")
 MAX_SIDE_PX: Final = 2048
 """The model's card names sizes up to 2048; above it repeats its content."""
 DETAIL_MAX_SIDE_PX: Final = 4096

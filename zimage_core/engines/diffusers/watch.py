@@ -47,6 +47,11 @@ class StepWatch:
         """Stop what is being drawn and refuse what comes."""
         self._cancelled.set()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether drawing was told to stop."""
+        return self._cancelled.is_set()
+
     def resume(self) -> None:
         """Draw again."""
         self._cancelled.clear()

@@ -1,0 +1,330 @@
+"""The loaded model: orders go in, frames on their way to the host come out, and memory that runs out is dealt with.
+
+One caller at a time (the engine's device lock). The fast path is taken where it can do what is asked, the pipelines of
+diffusers otherwise; both decode alike.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import gc
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from zimage_core.engines.diffusers.cards import card_now
+from zimage_core.engines.diffusers.detail import add_detail
+from zimage_core.engines.diffusers.fast.batching import batch_size, bucket_of
+from zimage_core.engines.diffusers.fast.decoder import Decoder
+from zimage_core.engines.diffusers.fast.repaint import repaint_inputs
+from zimage_core.engines.diffusers.fast.sampler import FastSampler
+from zimage_core.engines.diffusers.fast.schedule import noise_of, shift_of
+from zimage_core.engines.diffusers.fast.transfer import FrameQueue
+from zimage_core.engines.diffusers.frames import Frame
+from zimage_core.engines.diffusers.gate import GATE_SIDE_PX, ask_gate
+from zimage_core.engines.diffusers.loading import load_components
+from zimage_core.engines.diffusers.memory import Rung, Thrift, after_out_of_memory, choose_profile
+from zimage_core.engines.diffusers.orders import Order, shrunk
+from zimage_core.engines.diffusers.prompts import CaptionStore, Words
+from zimage_core.engines.diffusers.residency import Residency
+from zimage_core.engines.diffusers.setup import Setup
+from zimage_core.engines.diffusers.stock import StockSampler
+from zimage_core.engines.diffusers.watch import StepWatch
+from zimage_core.errors import ConfigurationError, EngineError, EngineOutOfMemory, EngineUnavailable
+from zimage_core.imaging.pixels import Rgb
+
+log = logging.getLogger("zimage_core.engines")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Launched:
+    """A batch whose frames are on their way, one future per order; a future may hold an EngineError instead."""
+
+    orders: Sequence[Order]
+    frames: Sequence[Future[Frame]]
+    notes: tuple[str, ...]
+
+
+class Painter:
+    """A model held as its profile says. Raises ConfigurationError while it is made when the model cannot be used."""
+
+    def __init__(self, setup: Setup, watch: StepWatch) -> None:
+        self._setup, self._watch = setup, watch
+        options = dataclasses.replace(setup.options, quantization=setup.quantization)
+        card = card_now(setup.device)
+        profile = choose_profile(options, setup.footprint, card, setup.quantization)
+        load_on = str(setup.device) if profile.name == "fast" else "cpu"
+        parts = load_components(options, setup.files, dtype=setup.dtype, device=load_on)
+        self._parts = parts
+        self.residency = Residency(parts, profile.name, setup.device)
+        self.tokenizer = copy.deepcopy(parts.tokenizer)  # counting and encoding may happen in two threads
+        self.captions = CaptionStore(options, parts.tokenizer, self.residency.for_text)
+        self._stock = StockSampler(parts, options, setup.device, watch)
+        self._fast = self._fast_sampler(profile.name)
+        on_gpu = setup.device.type == "cuda"
+        self._frames = FrameQueue(
+            Decoder(parts.vae, compiled=self._fast is not None and self._compiles, channels_last=on_gpu)
+        )
+        self._thrift = Thrift()
+        self._batches = True
+        log.info(
+            "Loaded %s: %.1f GB in %.1f s; %s; %s.",
+            setup.files.name,
+            parts.loaded_bytes / 1e9,
+            parts.loading_s,
+            profile.reason,
+            "fast path" if self._fast is not None else "the pipelines of diffusers",
+        )
+        for note in parts.notes:
+            log.info("%s", note)
+        if options.batch_limit != 1:
+            found = ask_gate(self._trial, setup.precision)
+            self._batches = found.safe
+            log.log(logging.INFO if found.safe else logging.WARNING, "%s", found.sentence)
+
+    # ------------------------------------------------------------ what the engine calls
+
+    def launch(self, orders: Sequence[Order]) -> Launched:
+        """Draw the first so many of these orders of one group and return their frames to come.
+
+        Out of memory, it gives up what costs least until something fits; one picture that does not fit at last, or
+        that the device cannot draw, is given up alone. Raises EngineUnavailable when cancelled.
+        """
+        batch = self._next_batch(orders)
+        while True:
+            try:
+                return Launched(batch, self._launched(batch), self._notes(batch))
+            except EngineError:
+                raise
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    if len(batch) == 1:
+                        return Launched(batch, [_broken(error)], ())
+                    log.warning(
+                        "A batch of %d could not be drawn (%s); its pictures are drawn alone.", len(batch), error
+                    )
+                    batch = batch[:1]
+                    continue
+                reason = str(error)
+            # outside the handler, whose traceback holds on to the memory that is to be freed
+            rung = self._give_up(batch)
+            self._free()
+            if rung == "give_up":
+                return Launched(batch, [_out_of_memory(batch[0], reason)], ())
+            batch = self._next_batch(orders)
+
+    def draw_again(self, order: Order) -> Frame:
+        """Draw one picture alone by the pipelines of diffusers, for when its frame could not be believed."""
+        return self._frame_of(lambda: self._stock_latents([order]))
+
+    def release(self) -> None:
+        """Let go of the model's memory."""
+        self._frames.close()
+        self.captions.clear()
+        self._fast = None
+        del self._stock, self._parts, self.residency
+        self._free()
+
+    # ------------------------------------------------------------ one batch
+
+    def _next_batch(self, orders: Sequence[Order]) -> Sequence[Order]:
+        """A full batch, or one picture: every other number would be one more shape to compile and capture."""
+        size = orders[0].size
+        planned = 1
+        if self._batches and not self._setup.options.detail:
+            bucket = bucket_of(orders[0].words.tokens)
+            planned = batch_size(*size, bucket=bucket, device=self._setup.device.type)
+            planned = min(planned, self._setup.options.batch_limit or planned)
+        limit = self._thrift.limit_for(size, planned)
+        return orders[:limit] if len(orders) >= limit else orders[:1]
+
+    def _launched(self, batch: Sequence[Order]) -> Sequence[Future[Frame]]:
+        drawn = [self._as_drawn(order) for order in batch]
+        if self._setup.options.detail:
+            return [_done(self._with_detail(order)) for order in drawn]
+        return self._frames.submit(self._latents(drawn))
+
+    def _as_drawn(self, order: Order) -> Order:
+        if order.size in self._thrift.shrunk and order.may_shrink:
+            return dataclasses.replace(order, drawing=shrunk(order.drawing))
+        return order
+
+    def _latents(self, batch: Sequence[Order]) -> torch.Tensor:
+        fast = self._fast
+        if fast is None or (batch[0].around and self._parts.controlnet is not None):
+            return self._stock_latents(batch)
+        captions = [caption.positive for caption in self.captions.captions([order.words for order in batch])]
+        self.residency.ready_to_draw()
+        seeds = [order.request.seed for order in batch]
+        width_px, height_px = batch[0].drawing.width_px, batch[0].drawing.height_px
+        keep = None
+        if batch[0].around:
+            bases, repaints = _bases(batch)
+            noise, keep = repaint_inputs(self._parts.vae, bases, repaints, seeds, dtype=captions[0].dtype)
+        else:
+            noise = torch.cat([noise_of(seed, width_px, height_px) for seed in seeds]).to(self._setup.device)
+        self._watch.start(self._setup.options.steps, len(batch))
+        try:
+            refined = fast.refine(captions)
+            return fast.sample(noise, refined, width_px, height_px, on_step=self._watch.step_done, keep=keep)
+        finally:
+            self._watch.finish()
+
+    def _stock_latents(self, batch: Sequence[Order]) -> torch.Tensor:
+        captions = self.captions.captions([order.words for order in batch])
+        self.residency.ready_to_draw()
+        seeds = [order.request.seed for order in batch]
+        if batch[0].around:
+            bases, repaints = _bases(batch)
+            controls = None
+            if self._parts.controlnet is not None:
+                controls = [order.control for order in batch if order.control is not None]
+            return self._stock.draw_around(captions, seeds, bases, repaints, controls)
+        return self._stock.draw_whole(captions, seeds, batch[0].drawing.width_px, batch[0].drawing.height_px)
+
+    def _with_detail(self, order: Order) -> Frame:
+        small = self._frame_of(lambda: self._latents([order]))
+        caption = self.captions.captions([order.words])
+
+        def draw_over(pictures: Sequence[Rgb], seeds: Sequence[int]) -> list[Frame]:
+            strength = self._setup.options.detail_strength
+            return [self._frame_of(lambda: self._stock.refine(caption, seeds, pictures, strength))]
+
+        return add_detail(small.rgb, order.request.seed, draw_over) if small.finite else small
+
+    def _frame_of(self, draw: Callable[[], torch.Tensor]) -> Frame:
+        return self._frames.submit(draw())[0].result()
+
+    def _notes(self, batch: Sequence[Order]) -> tuple[str, ...]:
+        """What a reader of the attempt should know of how it was drawn."""
+        return tuple(
+            f"Memory ran short: drawn at {shrunk(order.drawing).width_px} px and enlarged."
+            for order in batch[:1]
+            if order.size in self._thrift.shrunk and order.may_shrink
+        )
+
+    # ------------------------------------------------------------ making, and making do
+
+    @property
+    def _compiles(self) -> bool:
+        wanted = self._setup.options.compile
+        return wanted == "on" or (wanted == "auto" and self._setup.device.type == "cuda")
+
+    def _fast_sampler(self, profile: str) -> FastSampler | None:
+        """Return the fast path where it is wanted and can do what is asked, else None and a logged reason."""
+        options, parts = self._setup.options, self._parts
+        fp8 = self._setup.quantization == "fp8"
+        why = None
+        if options.path == "stock":
+            why = "path=stock was asked for"
+        elif options.guidance > 0:
+            why = "guidance is drawn by the pipelines"
+        elif profile not in ("fast", "balanced"):
+            why = f"profile {profile} moves weights that the fast path merges"
+        elif not parts.plain:
+            why = "the weights are quantised or have adapters beside them"
+        if why is None:
+            return FastSampler(
+                parts.transformer,
+                steps=options.steps,
+                shift=shift_of(parts.scheduler),
+                compiled=self._compiles,
+                graphs=True,
+                fp8=fp8,
+            )
+        if fp8:
+            raise ConfigurationError(f"quantization=fp8 needs the fast path, but {why}.")
+        log.info("The fast path is not taken: %s.", why)
+        return None
+
+    def _trial(self, prompts: Sequence[str], seeds: Sequence[int]) -> Sequence[Frame]:
+        """Draw squares for the batch gate, on the path that batches will take."""
+        captions = self.captions.captions([Words(prompt, "", 0) for prompt in prompts])
+        self.residency.ready_to_draw()
+        if self._fast is None:
+            latents = self._stock.draw_whole(captions, seeds, GATE_SIDE_PX, GATE_SIDE_PX)
+        else:
+            noise = torch.cat([noise_of(seed, GATE_SIDE_PX, GATE_SIDE_PX) for seed in seeds]).to(self._setup.device)
+            refined = self._fast.refine([caption.positive for caption in captions])
+            latents = self._fast.sample(noise, refined, GATE_SIDE_PX, GATE_SIDE_PX)
+        return [future.result() for future in self._frames.submit(latents)]
+
+    def _give_up(self, batch: Sequence[Order]) -> Rung:
+        """Take the next rung down and put it into practice."""
+        self._thrift, rung = after_out_of_memory(
+            self._thrift,
+            batch[0].size,
+            len(batch),
+            can_offload=self._setup.device.type == "cuda",
+            can_shrink=all(order.may_shrink for order in batch),
+        )
+        log.warning("Out of memory with %d pictures of %d x %d px: %s.", len(batch), *batch[0].size, _SAID[rung])
+        if rung == "tiling":
+            self._parts.vae.enable_tiling()
+        if rung == "offload":
+            self._fast = None
+            self.residency.offload()
+        return rung
+
+    def _free(self) -> None:
+        if self._fast is not None:
+            self._fast.clear()
+        gc.collect()
+        if self._setup.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+_SAID = {
+    "halve": "the batch is halved, and stays so for this size",
+    "tiling": "pictures are decoded in tiles from now on",
+    "offload": "weights are streamed from host memory from now on, which is slow",
+    "shrink": "soft stages of this size are drawn at three quarters from now on",
+    "give_up": "this picture is given up",
+}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that memory ran out: the GPU's allocator, cuDNN or cuBLAS for it, or the host's."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = str(error)
+    return any(sign in said for sign in ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"))
+
+
+def _bases(batch: Sequence[Order]) -> tuple[list[Rgb], list[Any]]:
+    drawings = [order.drawing for order in batch]
+    return (
+        [drawing.base_rgb for drawing in drawings if drawing.base_rgb is not None],
+        [drawing.repaint for drawing in drawings if drawing.repaint is not None],
+    )
+
+
+def _done(frame: Frame) -> Future[Frame]:
+    future: Future[Frame] = Future()
+    future.set_result(frame)
+    return future
+
+
+def _broken(error: BaseException) -> Future[Frame]:
+    future: Future[Frame] = Future()
+    failure = EngineUnavailable(f"The device could not draw this picture: {type(error).__name__}: {error}.")
+    failure.__cause__ = error
+    future.set_exception(failure)
+    return future
+
+
+def _out_of_memory(order: Order, reason: str) -> Future[Frame]:
+    future: Future[Frame] = Future()
+    width_px, height_px = order.size
+    future.set_exception(
+        EngineOutOfMemory(
+            f"One picture of {width_px} x {height_px} px does not fit into memory, with tiling and offloading in use; "
+            f"use a smaller size, profile=quantized, or a larger card. The device said: {reason.splitlines()[0]}"
+        )
+    )
+    return future
