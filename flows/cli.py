@@ -12,9 +12,8 @@ import typer
 from rich.console import Console
 
 from flows import cli_look, cli_produce, cli_prompts
-from flows.quiet import calm_console
+from flows.quiet import set_up_terminal
 from zimage_core.errors import ConfigurationError, ZImageError
-from zimage_core.settings import set_environment_defaults
 
 app = typer.Typer(
     name="zimage",
@@ -34,13 +33,7 @@ def _options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log lines too.")] = False,
 ) -> None:
     """Set up logging before anything imports Prefect."""
-    set_environment_defaults(
-        PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="INFO" if verbose else "WARNING",  # the Prefect UI shows all of it
-        PREFECT_LOGGING_EXTRA_LOGGERS="zimage_core",
-        PREFECT_SERVER_ANALYTICS_ENABLED="false",
-    )
-    if not verbose:
-        calm_console()
+    set_up_terminal(verbose=verbose)
 
 
 def main() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from flows.devices import produce_on_devices
 from flows.publish import publish
 from flows.shard import produce_shard
+from tasks.devices import devices_of
 from tasks.extract import extract
 from tasks.order import ProductionOrder
 from tasks.plan import plan
@@ -26,11 +30,9 @@ def produce(order: ProductionOrder) -> str:
     extracted = extract(order)
     plan(order, extracted)
     run_id = extracted.run_id
-    shards: list[State[int]] = [
-        produce_shard(order, run_id, shard_id, label, return_state=True)
-        for shard_id, label in shard_labels(order, run_id)
-    ]
-    failed = [sentence_of(state) for state in shards if not state.is_completed()]
+    shards = shard_labels(order, run_id)
+    devices = devices_of(order)
+    failed = produce_on_devices(order, run_id, devices) if devices else _produce_here(order, run_id, shards)
     if order.publish and not failed:
         publish(order, run_id)
     report(order, run_id)
@@ -41,3 +43,11 @@ def produce(order: ProductionOrder) -> str:
             "make only what is missing."
         )
     return run_id
+
+
+def _produce_here(order: ProductionOrder, run_id: str, shards: Sequence[tuple[str, str]]) -> list[str]:
+    """Make the shards one after another in this process; return why each that is not finished is not."""
+    states: list[State[int]] = [
+        produce_shard(order, run_id, shard_id, label, return_state=True) for shard_id, label in shards
+    ]
+    return [sentence_of(state) for state in states if not state.is_completed()]

@@ -1,14 +1,21 @@
-"""A calm terminal: an error of ours is logged as its sentence, without the stack of the orchestrator around it.
+"""A calm terminal: what a person needs to see of a run, in the process that starts it and in those it starts.
 
-`--verbose` leaves the stacks in, for whoever looks for the cause inside an engine.
+An error of ours is shown as its sentence, without the stack of the orchestrator around it; what an engine says while it
+loads is shown, because loading takes a minute. `--verbose` shows Prefect's own lines and leaves the stacks in, for
+whoever looks for the cause inside an engine. The Prefect UI shows all of it either way.
 """
 
 from __future__ import annotations
 
 import logging
 
-from zimage_core.errors import ZImageError
+from rich.console import Console
 
+from zimage_core.errors import ZImageError
+from zimage_core.settings import set_environment_defaults
+
+OURS = "zimage_core"
+ENGINES = "zimage_core.engines"
 PREFECT_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
@@ -23,7 +30,31 @@ class SentenceOnly(logging.Filter):
         return True
 
 
-def calm_console() -> None:
-    """Shorten our errors in the run logs of this process."""
+class EngineNews(logging.Handler):
+    """Show what engines say of themselves; from a warning up Prefect's own handler shows it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line, above the progress line where there is one."""
+        if record.levelno < logging.WARNING:
+            Console(stderr=True).print(record.getMessage(), style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def set_up_terminal(*, verbose: bool) -> None:
+    """Decide what this process shows on its terminal and what Prefect keeps; call it before Prefect is imported."""
+    set_environment_defaults(
+        PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="INFO" if verbose else "WARNING",
+        PREFECT_LOGGING_EXTRA_LOGGERS=OURS,
+        PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW="ignore",  # an engine's own threads belong to no flow run
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    )
+    logging.getLogger(OURS).setLevel(logging.INFO)
+    if verbose:
+        return
     for name in PREFECT_LOGGERS:
         logging.getLogger(name).addFilter(SentenceOnly())
+    logging.getLogger(ENGINES).addHandler(EngineNews(logging.INFO))
+
+
+def is_calm() -> bool:
+    """Tell whether this process was set up to show sentences only, so that one it starts can be set up alike."""
+    return any(isinstance(handler, EngineNews) for handler in logging.getLogger(ENGINES).handlers)

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
+from functools import partial
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
 
-from tasks.generate import Assignment, due_assignments, generate
+from tasks.generate import Assignment, due_assignments, expect, generate
 from tasks.grade import grade, ungraded_shots
 from tasks.lease import shard_lease
 from tasks.order import ProductionOrder
 from tasks.progress import shard_progress
-from tasks.runtime import WORKERS, batch_label, batches_of, sentence_of, unfinished_shots
+from tasks.runtime import WORKERS, batch_label, batches_of, resident_engine, sentence_of, unfinished_shots
 from zimage_core.errors import EngineError
 
 FAILED_BATCHES_IN_A_ROW = 3
 """After so many batches that failed in every try the engine is taken to be down: the rest waits for the next run."""
 
 
+UNGRADED_BATCHES = 8
+"""So many batches may wait for their grades before the next one is drawn."""
+
+
 @flow(name="produce-shard", flow_run_name="{label}", task_runner=WORKERS)
-def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str) -> int:
+def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str, leased: bool = False) -> int:
     """Make and grade what the shard still misses, round by round: each makes what the last one's grades asked for.
 
-    What was made before (by a killed worker, by another run) is read from the ledger, not made again. Returns the
-    number of shots it answers for. Raises EngineError when some could not be made for now; run it again and only those
-    are tried.
+    What was made before (by a killed worker, by another run) is read from the ledger, not made again. `leased`: the
+    caller holds the shard's lease. Returns the number of shots it answers for. Raises EngineError when some could not
+    be made for now; run it again and only those are tried.
     """
-    with shard_lease(order, shard_id), shard_progress(order, run_id, shard_id, label) as progress:
+    lease = nullcontext() if leased else shard_lease(order, shard_id)
+    with lease, shard_progress(order, run_id, shard_id, label) as progress:
         _grade_all(order, run_id, shard_id, ungraded_shots(order, run_id, shard_id))
         failed: dict[str, str] = {}
         while due := [a for a in due_assignments(order, run_id, shard_id) if a.shot_id not in failed]:
@@ -42,22 +52,64 @@ def _round(
     failed: dict[str, str] = {}
     grading: list[PrefectFuture[int]] = []
     failed_in_a_row = 0
-    for batch in batches_of(order, due):
-        shot_ids = [assignment.shot_id for assignment in batch]
-        if failed_in_a_row >= FAILED_BATCHES_IN_A_ROW:
-            failed |= dict.fromkeys(shot_ids, "not tried: the engine failed several batches in a row")
-            continue
-        label = batch_label(order, run_id, shard_id, shot_ids)
-        state = generate(order, run_id, shard_id, batch, label, return_state=True)
-        grading.append(grade.submit(order, run_id, shard_id, shot_ids, label))
-        progress()
-        failed_in_a_row = 0 if state.is_completed() else failed_in_a_row + 1
-        if not state.is_completed():
-            still_due = {a.shot_id for a in due_assignments(order, run_id, shard_id)}
-            failed |= {shot_id: sentence_of(state) for shot_id in shot_ids if shot_id in still_due}
+    expect(order, run_id, shard_id, due)
+    with closing(
+        _generated(order, run_id, shard_id, due, lambda: failed_in_a_row >= FAILED_BATCHES_IN_A_ROW)
+    ) as generated:
+        for shot_ids, state in generated:
+            if state is None:
+                failed |= dict.fromkeys(shot_ids, "not tried: the engine failed several batches in a row")
+                continue
+            label = batch_label(order, run_id, shard_id, shot_ids)
+            grading.append(grade.submit(order, run_id, shard_id, shot_ids, label))
+            progress()
+            failed_in_a_row = 0 if state.is_completed() else failed_in_a_row + 1
+            if not state.is_completed():
+                still_due = {a.shot_id for a in due_assignments(order, run_id, shard_id)}
+                failed |= {shot_id: sentence_of(state) for shot_id in shot_ids if shot_id in still_due}
+            if len(grading) > UNGRADED_BATCHES:
+                grading[-UNGRADED_BATCHES - 1].wait()
     for future in grading:
         future.result()
     return failed
+
+
+def _generated(
+    order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Assignment], is_down: Callable[[], bool]
+) -> Generator[tuple[list[str], State[int] | None]]:
+    """Yield the shots of each batch, in order, with how its task run ended; None for a batch that was not tried.
+
+    As many batches are under way as the engine takes calls, so that it draws one while another's pictures are encoded
+    and stored. Once `is_down` says so no further batch is begun, unless one under way turns out well.
+    """
+    waiting = deque(batches_of(order, due))
+    under_way: deque[tuple[list[str], Callable[[], State[int]]]] = deque()
+    calls = resident_engine(order).engine.info.concurrent_calls
+    runner: ThreadPoolTaskRunner[int] = ThreadPoolTaskRunner(max_workers=calls)
+    with runner as drawing:
+
+        def begun(batch: Sequence[Assignment], shot_ids: Sequence[str]) -> Callable[[], State[int]]:
+            label = batch_label(order, run_id, shard_id, shot_ids)
+            if calls == 1:  # drawn in this thread, when its turn comes
+                return lambda: generate(order, run_id, shard_id, batch, label, return_state=True)
+            given = {"order": order, "run_id": run_id, "shard_id": shard_id, "batch": batch, "label": label}
+            return partial(_ended, drawing.submit(generate, parameters=given))
+
+        while waiting or under_way:
+            while waiting and len(under_way) < calls and not is_down():
+                batch = waiting.popleft()
+                shot_ids = [assignment.shot_id for assignment in batch]
+                under_way.append((shot_ids, begun(batch, shot_ids)))
+            if under_way:
+                shot_ids, ended = under_way.popleft()
+                yield shot_ids, ended()
+            else:
+                yield [assignment.shot_id for assignment in waiting.popleft()], None
+
+
+def _ended(future: PrefectFuture[int]) -> State[int]:
+    future.wait()
+    return future.state
 
 
 def _grade_all(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence[str]) -> None:

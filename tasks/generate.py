@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from zimage_core.domain import (
     attempt_size,
     seed_of,
 )
-from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest, render_checked
+from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest, expect_checked, render_checked
 from zimage_core.errors import EngineError, EngineRefused, EngineUnavailable, ImageError, PromptError
 from zimage_core.imaging.cutout import CutOut, CutOutFailure
 
@@ -55,6 +56,24 @@ def due_assignments(order: ProductionOrder, run_id: str, shard_id: str) -> list[
     ]
 
 
+def expect(order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Assignment]) -> None:
+    """Tell the engine the words of all that is due, so that it can encode them in one go; never raises.
+
+    Packshots are made from the photo alone. Words that cannot be put together are named by the batch they belong to.
+    """
+    open_rooms, resident = rooms(order), resident_engine(order)
+    promises = shard_promises(order, run_id, shard_id)
+    prompts: list[Prompt] = []
+    for assignment in due:
+        promise = promises[assignment.shot_id]
+        if (assignment.change.mode or promise.shot.mode) == "packshot":
+            continue
+        with contextlib.suppress(PromptError):
+            prompts.append(_worded(open_rooms, promise, assignment.change, order.promotion))
+    with resident.slots:
+        expect_checked(resident.engine, prompts)
+
+
 @task(
     name="generate",
     task_run_name="generate {label}",
@@ -70,7 +89,7 @@ def generate(order: ProductionOrder, run_id: str, shard_id: str, batch: Sequence
     promises = shard_promises(order, run_id, shard_id)
     drafts = [(a, _request(open_rooms, promises[a.shot_id], a, order)) for a in _missing(open_rooms, batch)]
     requests = [draft for _, draft in drafts if isinstance(draft, RenderRequest)]
-    with resident.lock:
+    with resident.slots:
         answers = iter(render_checked(resident.engine, requests))
     tried: list[Attempt] = []
     passing: list[EngineError] = []

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tasks.order import ProductionOrder
-from tasks.runtime import rooms
+from tasks.runtime import Rooms, rooms
 from zimage_core.errors import LeaseLost, LedgerBusy, ZImageError
-from zimage_core.ledger import Lease, Ledger
+from zimage_core.ledger import Lease
 from zimage_core.processes import is_dead, owner_name
 
 log = logging.getLogger("zimage_core.tasks")
@@ -29,43 +29,70 @@ def shard_lease(order: ProductionOrder, shard_id: str) -> Iterator[None]:
     be dead and its lease is taken over at once; one on another machine is waited for until its lease runs out.
     """
     open_rooms = rooms(order)
-    lease = _acquire(open_rooms.ledger, shard_id, open_rooms.settings.lease_s)
-    _held[shard_id] = lease
+    lease = _take(open_rooms, shard_id)
+    if lease is None:
+        lease_s = open_rooms.settings.lease_s
+        raise LedgerBusy(
+            f"Shard {shard_id} is being worked on by {open_rooms.ledger.lease_owner(shard_id)}; if that worker is "
+            f"gone, its lease runs out within {lease_s:.0f} s.",
+            retry_after_s=lease_s,
+        )
+    with _kept(lease):
+        yield
+
+
+@contextmanager
+def lease_if_free(order: ProductionOrder, shard_id: str) -> Iterator[bool]:
+    """Hold the shard's lease while the body runs, as `shard_lease` does; False when a live worker holds it already."""
+    open_rooms = rooms(order)
+    holder = open_rooms.ledger.lease_owner(shard_id)
+    lease = _take(open_rooms, shard_id) if holder is None or is_dead(holder) else None
+    if lease is None:
+        yield False
+        return
+    with _kept(lease):
+        yield True
+
+
+def held_lease(shard_id: str) -> Lease:
+    """Return the lease this process holds on the shard, to be checked inside the transaction that writes for it.
+
+    Raises LeaseLost when it holds none: whoever answers for the shard now may be writing.
+    """
+    lease = _held.get(shard_id)
+    if lease is None:
+        raise LeaseLost(f"This process no longer answers for shard {shard_id}; nothing was written.")
+    return lease
+
+
+def _take(open_rooms: Rooms, shard_id: str) -> Lease | None:
+    """Take the shard, from a worker of this machine that is dead too; None when a live worker holds it."""
+    ledger, lease_s, owner = open_rooms.ledger, open_rooms.settings.lease_s, owner_name()
+    lease = ledger.acquire_lease(shard_id, owner, lease_s)
+    if lease is not None:
+        return lease
+    holder = ledger.lease_owner(shard_id)
+    if holder is None or not is_dead(holder):
+        return None
+    log.warning("The worker %s that held shard %s is dead; taking over.", holder, shard_id)
+    ledger.break_lease(shard_id, holder)
+    return ledger.acquire_lease(shard_id, owner, lease_s)
+
+
+@contextmanager
+def _kept(lease: Lease) -> Iterator[None]:
+    """Renew the lease until the body ends, then let it go."""
+    _held[lease.shard_id] = lease
     ended = threading.Event()
-    heartbeat = threading.Thread(
-        target=_beat, args=(lease, ended, open_rooms.settings.lease_s / RENEWALS_PER_LEASE), daemon=True
-    )
+    heartbeat = threading.Thread(target=_beat, args=(lease, ended, lease.lease_s / RENEWALS_PER_LEASE), daemon=True)
     heartbeat.start()
     try:
         yield
     finally:
         ended.set()
         heartbeat.join()
-        del _held[shard_id]
+        del _held[lease.shard_id]
         lease.release()
-
-
-def held_lease(shard_id: str) -> Lease | None:
-    """Return the lease this process holds on the shard, to be checked inside the transaction that writes for it."""
-    return _held.get(shard_id)
-
-
-def _acquire(ledger: Ledger, shard_id: str, lease_s: float) -> Lease:
-    owner = owner_name()
-    lease = ledger.acquire_lease(shard_id, owner, lease_s)
-    if lease is None:
-        holder = ledger.lease_owner(shard_id)
-        if holder is not None and is_dead(holder):
-            log.warning("The worker %s that held shard %s is dead; taking over.", holder, shard_id)
-            ledger.break_lease(shard_id, holder)
-            lease = ledger.acquire_lease(shard_id, owner, lease_s)
-        if lease is None:
-            raise LedgerBusy(
-                f"Shard {shard_id} is being worked on by {holder}; if that worker is gone, its lease runs out within "
-                f"{lease_s:.0f} s.",
-                retry_after_s=lease_s,
-            )
-    return lease
 
 
 def _beat(lease: Lease, ended: threading.Event, every_s: float) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from sqlalchemy import make_url
 
 from zimage_core.domain import SceneName
@@ -40,6 +40,16 @@ class ProductionOrder(BaseModel):
     scenes: tuple[SceneName, ...] | None = Field(None, title="Scenes", description="None = those of the promotion.")
     channels: tuple[str, ...] | None = Field(None, title="Channels", description="None = those of the promotion.")
     engine: str | None = Field(None, title="Engine", description="None = the configured one.")
+    model: str | None = Field(
+        None,
+        title="Model",
+        description="Which weights the engine loads: a folder, a file or a hub id; its option model.",
+    )
+    engine_options: dict[str, str] = Field(
+        default_factory=dict,
+        title="Engine options",
+        description="On top of the configured ones. They are shown and kept with the run: no place for a secret.",
+    )
     limit: int | None = Field(None, ge=1, title="Limit", description="Only the first so many products.")
     publish: bool = Field(
         True, title="Publish", description="Release what is accepted when every shot is accounted for."
@@ -60,6 +70,12 @@ class ProductionOrder(BaseModel):
             raise ValueError("a database URL must not hold a password here; put it into ZIMAGE_CATALOGUE_PASSWORD")
         return value
 
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if self.model is not None and self.engine_options.get("model", self.model) != self.model:
+            raise ValueError("the model is given twice, as model and as an engine option, and they differ")
+        return self
+
     @property
     def catalogue_name(self) -> str:
         """The catalogue's last part, for names that people read: a file's name, a database's."""
@@ -67,4 +83,6 @@ class ProductionOrder(BaseModel):
 
     def settings(self) -> Settings:
         """Return the process's settings with this order's own choices on top."""
-        return load_settings(engine=self.engine, work_dir=self.work_dir, out_dir=self.out_dir)
+        settings = load_settings(engine=self.engine, work_dir=self.work_dir, out_dir=self.out_dir)
+        chosen = self.engine_options | ({} if self.model is None else {"model": self.model})
+        return settings.model_copy(update={"engine_options": settings.engine_options | chosen}) if chosen else settings

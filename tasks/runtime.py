@@ -22,10 +22,10 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
+from tasks.devices import engine_of
 from tasks.order import ProductionOrder
 from zimage_core.domain import Channel, Promise
 from zimage_core.engines.base import Engine
-from zimage_core.engines.registry import create_engine
 from zimage_core.errors import ZImageError
 from zimage_core.ledger import Ledger
 from zimage_core.prompting import PromptLibrary
@@ -57,10 +57,10 @@ class Rooms:
 
 @dataclass(frozen=True, eq=False)
 class ResidentEngine:
-    """An engine that stays loaded between batches, and the lock that lets one batch at a time through to it."""
+    """An engine that stays loaded between batches, and the slots that let as many batches in as it takes at a time."""
 
     engine: Engine
-    lock: threading.Lock
+    slots: threading.BoundedSemaphore
 
 
 _opening = threading.Lock()
@@ -95,12 +95,25 @@ def rooms(order: ProductionOrder) -> Rooms:
 
 def resident_engine(order: ProductionOrder) -> ResidentEngine:
     """Return the order's engine, loaded once per process. Raises ConfigurationError for a name nobody knows."""
-    settings = order.settings()
-    key = repr((settings.engine, sorted(settings.engine_options.items())))
+    key = _engine_key(order)
     with _opening:
         if key not in _engines:
-            _engines[key] = ResidentEngine(create_engine(settings.engine, settings.engine_options), threading.Lock())
+            engine = engine_of(order)
+            _engines[key] = ResidentEngine(engine, threading.BoundedSemaphore(engine.info.concurrent_calls))
         return _engines[key]
+
+
+def let_engine_go(order: ProductionOrder) -> None:
+    """Close the order's engine in this process, before others load it; asking for it again loads it again."""
+    with _opening:
+        resident = _engines.pop(_engine_key(order), None)
+    if resident is not None:
+        resident.engine.close()
+
+
+def _engine_key(order: ProductionOrder) -> str:
+    settings = order.settings()
+    return repr((settings.engine, sorted(settings.engine_options.items()), settings.engine_devices))
 
 
 @contextmanager
@@ -182,6 +195,12 @@ def unfinished_shots(order: ProductionOrder, run_id: str, shard_id: str) -> tupl
     """Return the shots of a shard that still need something made or graded, and how many it promised."""
     found = list(rooms(order).ledger.standings(run_id, shard_id))
     return [promise.shot.shot_id for promise, standing in found if standing.needs != "nothing"], len(found)
+
+
+def unfinished_shards(order: ProductionOrder, run_id: str) -> list[str]:
+    """Return the shards of a run in which something still has to be made or graded."""
+    ledger = rooms(order).ledger
+    return [shard_id for shard_id in ledger.promised_shards(run_id) if unfinished_shots(order, run_id, shard_id)[0]]
 
 
 def shard_labels(order: ProductionOrder, run_id: str) -> list[tuple[str, str]]:

@@ -8,11 +8,13 @@ Never:            is read twice: the caller who starts a job loads it once and h
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from zimage_core.errors import ConfigurationError
 
@@ -39,12 +41,31 @@ class Settings(BaseSettings):
     catalogue_password: SecretStr | None = Field(None, description="Password for a catalogue that is a database URL.")
     engine: str = Field("studio", description="Which engine makes the images.")
     engine_options: dict[str, str] = Field(default_factory=dict, description="Handed to the engine as they are.")
+    engine_devices: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="auto: whatever the engine finds. Or a list such as 0,1 (CUDA cards) or cpu,cpu: a process each.",
+    )
     max_attempts: int = Field(3, ge=1, le=10, description="How many times a shot may be tried because of its grade.")
     batch_size: int = Field(8, ge=1, le=256, description="Requests handed to the engine in one call.")
-    shard_size: int = Field(200, ge=1, le=10_000, description="Shots one subflow run answers for.")
-    grade_workers: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2) // 2), ge=1, le=64)
+    shard_size: int = Field(200, ge=1, le=10_000, description="The most shots one subflow run answers for.")
     lease_s: float = Field(60.0, ge=1, description="A shard whose owner is silent for this long may be taken over.")
     max_photo_megapixels: float = Field(80.0, gt=0, description="Larger photos are refused before they are decoded.")
+
+    @field_validator("engine_devices", mode="before")
+    @classmethod
+    def _devices(cls, value: object) -> object:
+        """Read `auto` as none named, `[0, 1]` and `0,1` as lists, and a bare number as the CUDA card of that number."""
+        if isinstance(value, str):
+            text = value.strip()
+            if text in ("", "auto"):
+                return ()
+            value = json.loads(text) if text.startswith("[") else text.split(",")
+        if not isinstance(value, list | tuple):
+            raise ValueError("it is auto, or a list of devices such as 0,1 or cpu,cpu")  # noqa: TRY004 - for pydantic
+        named = [str(device).strip() for device in value]
+        if not all(named):
+            raise ValueError("a device in the list has no name")
+        return tuple(f"cuda:{name}" if name.isdigit() else name for name in named)
 
     def resolved_ledger_url(self) -> str:
         """Return the ledger's URL, the default one inside `work_dir`. It may hold a password: never print it."""
@@ -66,6 +87,11 @@ def load_settings(**overrides: object) -> Settings:
             f"ZIMAGE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
         )
         raise ConfigurationError(f"These settings cannot be used: {wrong}.") from None
+
+
+def set_environment(**values: str) -> None:
+    """Set variables for libraries that read the environment on import, whatever they were."""
+    os.environ.update(values)  # noqa: TID251 - this is the one place
 
 
 def set_environment_defaults(**defaults: str) -> None:
