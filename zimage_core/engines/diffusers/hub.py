@@ -37,7 +37,7 @@ def fetch(hub_id: HubId, patterns: Sequence[str], cache: Path | None, *, offline
     with credentials; its class and the HTTP status are.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     _log.info("Looking for model %s %s.", hub_id.name, "in the local cache" if offline else "at the hub")
     try:
@@ -50,10 +50,10 @@ def fetch(hub_id: HubId, patterns: Sequence[str], cache: Path | None, *, offline
             tqdm_class=_no_bars(),
         )
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        if offline or isinstance(error, OfflineModeIsEnabled):
+        if offline or isinstance(error.__cause__ or error, OfflineModeIsEnabled):
             raise ConfigurationError(
-                f"Model {_named(hub_id)} is not in the local cache and the engine was told to stay offline; download "
-                f"it first (`hf download {hub_id.name}`) or give its folder."
+                f"Model {_named(hub_id)} is not in the local cache, or not all of it, and the engine was told to stay "
+                f"offline; download it first (`hf download {hub_id.name}`) or give its folder."
             ) from None
         raise _unreachable(hub_id, error) from None
     except HfHubHTTPError as error:
@@ -64,7 +64,7 @@ def fetch(hub_id: HubId, patterns: Sequence[str], cache: Path | None, *, offline
                 "or wants an account that was granted access (set HF_TOKEN)."
             ) from None
         raise _unreachable(hub_id, error) from None
-    except (OSError, RuntimeError, ValueError) as error:  # also httpx's, whose errors are not ours to import
+    except (HTTPError, OSError, RuntimeError, ValueError) as error:
         raise _unreachable(hub_id, error) from None
     return Path(folder)
 
