@@ -5,17 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from flows.cli_order import OutOption, WorkOption
 from zimage_core.errors import ZImageError
 from zimage_core.settings import Settings, load_settings
 
-WorkOption = Annotated[Path | None, typer.Option("--work-dir", help="Where the ledger and the layers are kept.")]
-OutOption = Annotated[Path | None, typer.Option("--out-dir", help="Where images and reports go.")]
 RunArgument = Annotated[str | None, typer.Argument(help="A run's id; none = the latest.")]
 
 MIN_FREE_GIB = 2.0

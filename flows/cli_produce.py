@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from zimage_core.domain import SceneName
+from flows.cli_order import Chosen, OutOption, WorkOption, order_from, takes_an_order
 from zimage_core.errors import ConfigurationError
 from zimage_core.settings import load_settings
 
@@ -19,104 +19,30 @@ if TYPE_CHECKING:
 
 DEMO_PROMOTION = "618"
 
-Catalogue = Annotated[str, typer.Argument(help="CSV, TSV, Excel or Parquet file, or a database URL.")]
-PromotionOption = Annotated[str, typer.Option("--promotion", "-p", help="A file of prompts/promotions/.")]
-SceneOption = Annotated[list[str] | None, typer.Option("--scene", "-s", help="Instead of the promotion's; repeatable.")]
-ChannelOption = Annotated[list[str] | None, typer.Option("--channel", "-c", help="Instead of the promotion's.")]
-ColumnOption = Annotated[list[str] | None, typer.Option("--column", help="our_field=Your column; repeatable.")]
-EngineOption = Annotated[str | None, typer.Option("--engine", help="Which engine; see `zimage doctor`.")]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many products.")]
-TableOption = Annotated[str | None, typer.Option(help="For a database URL: the table.")]
-QueryOption = Annotated[str | None, typer.Option(help="For a database URL: one SELECT.")]
-SheetOption = Annotated[str | None, typer.Option(help="For Excel: the sheet.")]
-CurrencyOption = Annotated[str, typer.Option(help="Where neither a column nor a sign in the price says one.")]
-PriceOption = Annotated[str, typer.Option("--price-format", help="auto, dot (1,299.00) or comma (1.299,00).")]
-WorkOption = Annotated[Path | None, typer.Option("--work-dir", help="Where the ledger and the layers are kept.")]
-OutOption = Annotated[Path | None, typer.Option("--out-dir", help="Where images and reports go.")]
 RunArgument = Annotated[str | None, typer.Argument(help="A run's id; none = the latest.")]
 
 
-def run(
-    catalogue: Catalogue,
-    promotion: PromotionOption = "everyday",
-    scene: SceneOption = None,
-    channel: ChannelOption = None,
-    column: ColumnOption = None,
-    engine: EngineOption = None,
-    limit: LimitOption = None,
-    table: TableOption = None,
-    query: QueryOption = None,
-    sheet: SheetOption = None,
-    price_format: PriceOption = "auto",
-    currency: CurrencyOption = "CNY",
-    publish: Annotated[bool, typer.Option(help="Release what is accepted.")] = True,
-    work_dir: WorkOption = None,
-    out_dir: OutOption = None,
-) -> None:
+@takes_an_order
+def run(fields: Chosen, publish: Annotated[bool, typer.Option(help="Release what is accepted.")] = True) -> None:
     """Make, grade and publish the images of a catalogue. The same command again continues where it stopped."""
-    _produce(
-        _order(
-            catalogue=catalogue,
-            promotion=promotion,
-            scenes=_scenes(scene),
-            channels=tuple(channel) if channel else None,
-            columns=_columns(column),
-            engine=engine,
-            limit=limit,
-            table=table,
-            query=query,
-            sheet=sheet,
-            price_format=price_format,
-            currency=currency,
-            publish=publish,
-            work_dir=work_dir,
-            out_dir=out_dir,
-        )
-    )
+    _produce(order_from(fields, publish=publish))
 
 
 def demo(work_dir: WorkOption = None, out_dir: OutOption = None) -> None:
     """Run everything on the example catalogue, on this computer's CPU, and say where to look."""
     catalogue = load_settings().examples_dir / "catalogue.csv"
-    _produce(_order(catalogue=str(catalogue), promotion=DEMO_PROMOTION, work_dir=work_dir, out_dir=out_dir))
+    _produce(
+        order_from({"catalogue": str(catalogue), "promotion": DEMO_PROMOTION, "work_dir": work_dir, "out_dir": out_dir})
+    )
 
 
-def plan(
-    catalogue: Catalogue,
-    promotion: PromotionOption = "everyday",
-    scene: SceneOption = None,
-    channel: ChannelOption = None,
-    column: ColumnOption = None,
-    engine: EngineOption = None,
-    limit: LimitOption = None,
-    table: TableOption = None,
-    query: QueryOption = None,
-    sheet: SheetOption = None,
-    price_format: PriceOption = "auto",
-    currency: CurrencyOption = "CNY",
-    work_dir: WorkOption = None,
-    out_dir: OutOption = None,
-) -> None:
+@takes_an_order
+def plan(fields: Chosen) -> None:
     """Say what a run would make, how long it would take and cost, and what it would refuse. Nothing is spent."""
     from flows.plan import dry_run
     from tasks.runtime import opened_rooms
 
-    order = _order(
-        catalogue=catalogue,
-        promotion=promotion,
-        scenes=_scenes(scene),
-        channels=tuple(channel) if channel else None,
-        columns=_columns(column),
-        engine=engine,
-        limit=limit,
-        table=table,
-        query=query,
-        sheet=sheet,
-        price_format=price_format,
-        currency=currency,
-        work_dir=work_dir,
-        out_dir=out_dir,
-    )
+    order = order_from(fields)
     with opened_rooms():
         dry_run(order, Console())
 
@@ -242,34 +168,3 @@ def _say_where_to_look(order: ProductionOrder, run_id: str, console: Console) ->
         )
     for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
-
-
-def _order(**fields: object) -> ProductionOrder:
-    """Return the order, or say in one sentence which option is wrong."""
-    from pydantic import ValidationError
-
-    from tasks.order import ProductionOrder
-
-    try:
-        return ProductionOrder.model_validate(fields)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise ConfigurationError(f"This cannot be ordered: {wrong}.") from None
-
-
-def _scenes(names: list[str] | None) -> tuple[SceneName, ...] | None:
-    known = get_args(SceneName)
-    for name in names or ():
-        if name not in known:
-            raise ConfigurationError(f"There is no scene '{name}'; the scenes are {', '.join(known)}.")
-    return tuple(cast("list[SceneName]", names)) if names else None
-
-
-def _columns(pairs: list[str] | None) -> dict[str, str]:
-    mapping = {}
-    for pair in pairs or ():
-        field, equals, column = pair.partition("=")
-        if not (field and equals and column):
-            raise ConfigurationError(f"'--column {pair}' should read our_field=Your column, as in sku=Artikelnummer.")
-        mapping[field.strip()] = column
-    return mapping
