@@ -24,7 +24,7 @@ from zimage_core.engines.diffusers.prompts import fitted
 from zimage_core.engines.diffusers.setup import Setup
 from zimage_core.engines.diffusers.watch import StepWatch
 from zimage_core.engines.drawing import drawing_of, finish
-from zimage_core.errors import BadImage, EngineError, EngineUnavailable, ImageError
+from zimage_core.errors import BadImage, ConfigurationError, EngineError, EngineUnavailable, ImageError
 from zimage_core.imaging.control import control_picture
 from zimage_core.imaging.packshot import packshot
 from zimage_core.imaging.pixels import Rgb
@@ -48,6 +48,7 @@ class DiffusersEngine:
         self.watch = StepWatch()
         self._device_lock = threading.Lock()
         self._painter: Painter | None = None
+        self._cannot_load: EngineUnavailable | None = None
         self._watchman = Watchman(
             setup.options.bad_frames_limit, precision=setup.precision, quantization=setup.quantization
         )
@@ -59,7 +60,7 @@ class DiffusersEngine:
         """Return one answer per request, in order.
 
         Raises EngineUnavailable when so many frames in a row were unusable that the engine stopped itself, and
-        ConfigurationError when the model cannot be loaded.
+        when the model cannot be loaded.
         """
         if not requests:
             return []
@@ -245,8 +246,17 @@ class DiffusersEngine:
         """Return the model, loading it at the first call; the device lock is held."""
         if self.watch.cancelled:
             raise EngineUnavailable("The engine was closed.", engine="diffusers")
+        if self._cannot_load is not None:
+            raise self._cannot_load
         if self._painter is None:
-            self._painter = Painter(self._setup, self.watch)
+            try:
+                self._painter = Painter(self._setup, self.watch)
+            except ConfigurationError as error:
+                # retryable, so that the shots wait for a mended configuration; remembered, so that they wait briefly
+                self._cannot_load = EngineUnavailable(
+                    f"The model cannot be loaded: {error.sentence}", engine="diffusers"
+                )
+                raise self._cannot_load from error
         return self._painter
 
 
