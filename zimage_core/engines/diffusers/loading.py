@@ -97,12 +97,12 @@ def _load_transformer(
     """Return the transformer, whether its weights are plain, and notes."""
     folder = files.folder / "transformer"
     if files.kind == "gguf":
-        transformer, notes = read_gguf(files.transformer[0], folder, dtype)
         if options.quantization != "none":
             raise ConfigurationError(
                 f"{files.transformer[0].name} is quantised already; leave option quantization={options.quantization} "
                 "out, or give the bf16 weights."
             )
+        transformer, notes = read_gguf(files.transformer[0], folder, dtype)
         return transformer, False, notes + apply_adapters(transformer, options.lora, fuse=False)
     transformer, notes = _load(ZImageTransformer2DModel, folder, files.transformer, dtype)
     notes += apply_adapters(transformer, options.lora, fuse=True)

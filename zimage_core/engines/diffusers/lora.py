@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,10 @@ def apply_adapters(transformer: Any, adapters: Sequence[Adapter], *, fuse: bool)
 def _inject(transformer: Any, name: str, path: Path, tensors: dict[str, torch.Tensor]) -> None:
     with quiet_imports():
         from peft.tuners.lora import LoraLayer
-    transformer.load_lora_adapter(tensors, prefix=None, adapter_name=name, low_cpu_mem_usage=True)
+    with warnings.catch_warnings():
+        # several adapters are what is asked for
+        warnings.filterwarnings("ignore", "Already found a `peft_config` attribute", UserWarning)
+        transformer.load_lora_adapter(tensors, prefix=None, adapter_name=name, low_cpu_mem_usage=True)
     loaded = sum(isinstance(module, LoraLayer) and name in module.lora_A for module in transformer.modules())
     if 2 * loaded != len(tensors):
         raise ConfigurationError(f"LoRA {path} has {len(tensors) // 2} modules, of which {loaded} could be loaded.")

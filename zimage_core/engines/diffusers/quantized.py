@@ -104,10 +104,12 @@ def read_gguf(path: Path, folder: Path, dtype: torch.dtype) -> tuple[Any, tuple[
     """
     with quiet_imports():
         from diffusers import GGUFQuantizationConfig, ZImageTransformer2DModel
-    expected = expected_tensors(empty_model(ZImageTransformer2DModel, folder))
+    empty = empty_model(ZImageTransformer2DModel, folder)
     packed = _read_packed(path)
-    origins = match_names(path, packed, expected)
+    origins = match_names(path, packed, expected_tensors(empty))
     tensors = {name: third_of(packed[origin.name], origin.third) for name, origin in origins.items()}
+    linear = {f"{name}.weight" for name, module in empty.named_modules() if isinstance(module, torch.nn.Linear)}
+    tensors = {name: tensor if name in linear else _unpacked(tensor, dtype) for name, tensor in tensors.items()}
     try:
         transformer = ZImageTransformer2DModel.from_single_file(
             tensors,
@@ -119,6 +121,13 @@ def read_gguf(path: Path, folder: Path, dtype: torch.dtype) -> tuple[Any, tuple[
     except ValueError as error:
         raise ConfigurationError(f"{path} does not fit the configuration in {folder}: {error}") from error
     return transformer, (f"{path.name} is quantised; its weights are unpacked for every product.",)
+
+
+def _unpacked(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return the values of a tensor that only products could read packed: a norm, a bias, a padding token."""
+    from diffusers.quantizers.gguf.utils import GGUFParameter, dequantize_gguf_tensor
+
+    return dequantize_gguf_tensor(tensor).to(dtype) if isinstance(tensor, GGUFParameter) else tensor
 
 
 def _read_packed(path: Path) -> dict[str, Any]:

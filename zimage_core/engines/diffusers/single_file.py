@@ -24,8 +24,8 @@ STRAYS: Final = ("vae.", "text_encoders.", "text_encoder.", "first_stage_model."
 UNUSED: Final = frozenset({"norm_final.weight"})
 """In the original files, and read by nobody."""
 ORIGINAL_NAMES: Final = (
-    ("all_final_layer.2-1.", "final_layer."),
-    ("all_x_embedder.2-1.", "x_embedder."),
+    ("all_final_layer.2-1", "final_layer"),
+    ("all_x_embedder.2-1", "x_embedder"),
     (".attention.to_out.0", ".attention.out"),
     (".attention.norm_q", ".attention.q_norm"),
     (".attention.norm_k", ".attention.k_norm"),
@@ -110,7 +110,7 @@ def _under(prefix: str, found: Iterable[str]) -> Iterable[str]:
 
 
 def _refuse_other_kinds(path: Path, found: list[str], expected: list[str]) -> None:
-    scales = [name for name in found if SCALES.search(name)]
+    scales = [name for name in found if SCALES.search(name) and not name.startswith(STRAYS)]
     if scales:
         raise ConfigurationError(
             f"{path} holds scaled weights ({listed(scales)}), whose factors diffusers would ignore; use the bf16 file, "
@@ -196,6 +196,9 @@ def empty_model(kind: Any, folder: Path) -> Any:
 
     try:
         config = kind.load_config(str(folder), local_files_only=True)
+        named = config.get("_class_name")
+        if named not in (None, kind.__name__):
+            raise ValueError(f"it says {named}")
         with init_empty_weights():
             return kind.from_config(config)
     except (OSError, ValueError, TypeError, AssertionError) as error:

@@ -16,6 +16,8 @@ from zimage_core.errors import ConfigurationError
 TRANSFORMER: Final = "diffusion_pytorch_model"
 """The stem of a diffusers model's weights; a transformers model's is `model`."""
 TEXT_ENCODER: Final = "model"
+CAPTION_WIDTH: Final = 2560
+"""What the published transformer reads, and the default of its configuration."""
 PIPELINES: Final = frozenset(
     {"ZImagePipeline", "ZImageImg2ImgPipeline", "ZImageInpaintPipeline", "ZImageControlNetPipeline"}
     | {"ZImageControlNetInpaintPipeline"}
@@ -145,12 +147,12 @@ def part_weights(part: Path, stem: str = TRANSFORMER) -> tuple[Path, ...]:
 
 def _check_widths(folder: Path) -> None:
     """Refuse a text encoder of another width than the transformer reads; it would fail with the first prompt."""
-    reads = read_json(folder / "transformer" / "config.json").get("cap_feat_dim")
+    reads = read_json(folder / "transformer" / "config.json").get("cap_feat_dim", CAPTION_WIDTH)
     gives = read_json(folder / "text_encoder" / "config.json").get("hidden_size")
     if reads != gives:
         raise ConfigurationError(
             f"The text encoder in {folder} gives vectors of {gives} values and the transformer reads {reads} "
-            "(cap_feat_dim); Z-Image goes with Qwen3-4B, whose vectors have 2560."
+            f"(cap_feat_dim); Z-Image goes with Qwen3-4B, whose vectors have {CAPTION_WIDTH}."
         )
 
 
