@@ -8,6 +8,7 @@ what precedes it.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -103,11 +104,21 @@ def block(
 
 @functools.cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function compiled for each shape it meets; the compilation happens at the first call of a shape."""
-    import torch._dynamo
+    """Return `per_shape` of a function that lives as long as the process: what one caller compiled serves the next."""
+    return per_shape(function)
+
+
+def per_shape(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function or module compiled for each shape it meets, at its first call with that shape."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)  # the compiler's own imports
+        import torch._dynamo
+        import torch._inductor.compile_fx
+        import torch.utils.mkldnn
 
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, SHAPES_LIMIT)
     torch._dynamo.config.accumulated_recompile_limit = max(
         torch._dynamo.config.accumulated_recompile_limit, 4 * SHAPES_LIMIT
     )
-    return torch.compile(function, fullgraph=True, dynamic=False)
+    result: Callable[..., Any] = torch.compile(function, fullgraph=True, dynamic=False)
+    return result

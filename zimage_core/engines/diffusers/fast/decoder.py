@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
-from zimage_core.engines.diffusers.fast.block import compiled as compiled_function
+from zimage_core.engines.diffusers.fast.block import per_shape
+
+log = logging.getLogger(__name__)
 
 
 class Pixels(NamedTuple):
@@ -19,15 +23,16 @@ class Pixels(NamedTuple):
 class Decoder:
     """Decodes with one VAE, whose decoder it keeps in channels_last order (same values, faster convolutions).
 
-    `compiled`: the decoder is compiled for every shape it meets; not while the VAE tiles or slices. Whether it does is
-    asked at every call, so that tiling can be switched on when memory runs out.
+    `compiled`: the decoder is compiled for every shape it meets (a compiler that fails is logged and done without); not
+    while the VAE tiles or slices. Whether it does is asked at every call, so that tiling can be switched on when memory
+    runs out.
     """
 
     def __init__(self, vae: Any, *, compiled: bool = False, channels_last: bool = True) -> None:
         self._vae = vae
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         vae.decoder.to(memory_format=self._format)
-        self._compiled = compiled_function(vae.decoder) if compiled else None
+        self._compiled = per_shape(vae.decoder) if compiled else None
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> Pixels:
@@ -44,4 +49,10 @@ class Decoder:
         vae = self._vae
         if self._compiled is None or vae.use_tiling or vae.use_slicing:
             return vae.decode(scaled, return_dict=False)[0]
-        return self._compiled(scaled if vae.post_quant_conv is None else vae.post_quant_conv(scaled))
+        try:
+            return self._compiled(scaled if vae.post_quant_conv is None else vae.post_quant_conv(scaled))
+        except TorchDynamoException as error:
+            self._compiled = None
+            reason = " ".join(str(error).split())[:300]
+            log.warning("The VAE cannot be compiled here (%s); it runs uncompiled, some 10 ms slower.", reason)
+            return vae.decode(scaled, return_dict=False)[0]

@@ -42,20 +42,31 @@ class FastSampler:
     """Draws batches with one transformer on its device; one caller at a time.
 
     `compiled`: the block is compiled for every shape it meets (tens of seconds for a new one; a compiler that fails is
-    logged and done without). `graphs`: on CUDA, a whole loop is launched at once. `fp8`: 8-bit products, lossy. The
+    logged and done without). `graphs`: on CUDA, a whole loop is launched at once. `fp8`: 8-bit products, lossy.
+    `kernel` names the attention kernel (`attention.KERNELS`); None = the fastest for each shape, by a probe. The
     transformer must stay on its device, and a LoRA fused later is not seen: make another sampler then.
 
     Raises ConfigurationError for a transformer whose weights cannot be merged and for fp8 on a card without it.
     """
 
-    def __init__(self, transformer: Any, *, steps: int, shift: float, compiled: bool, graphs: bool, fp8: bool) -> None:
+    def __init__(
+        self,
+        transformer: Any,
+        *,
+        steps: int,
+        shift: float,
+        compiled: bool,
+        graphs: bool,
+        fp8: bool,
+        kernel: str | None = None,
+    ) -> None:
         if fp8:
             ensure_fp8(transformer.device)
         self.schedule = schedule_of(steps, shift)
         self._model = StaticTransformer(transformer, self.schedule, fp8=fp8, is_compiled=compiled)
         self._graphs = Graphs() if graphs and transformer.device.type == "cuda" else None
         self._positions: Recent[Positions] = Recent(KEPT_POSITIONS)
-        self._compiled, self._fp8 = compiled, fp8
+        self._compiled, self._fp8, self._kernel_name = compiled, fp8, kernel
         self._kernels: dict[tuple[int, int], str] = {}
 
     @property
@@ -166,7 +177,9 @@ class FastSampler:
 
     def _kernel(self, batch: int, tokens: int) -> attention.Kernel:
         model = self._model
-        name = attention.probe(batch, model.heads, tokens, model.head_width, model.dtype, model.device)
+        name = self._kernel_name or attention.probe(
+            batch, model.heads, tokens, model.head_width, model.dtype, model.device
+        )
         self._kernels[batch, tokens] = name
         return attention.KERNELS[name]
 
@@ -175,10 +188,8 @@ class FastSampler:
             raise error
         self._compiled = False
         self._model.stop_compiling()
-        first_line = str(error).strip().partition("\n")[0]
-        log.warning(
-            "The transformer cannot be compiled here (%s); it runs uncompiled, about a third slower.", first_line
-        )
+        reason = " ".join(str(error).split())[:300]
+        log.warning("The transformer cannot be compiled here (%s); it runs uncompiled, about a third slower.", reason)
 
     def _ensure_fitting(self, noise: torch.Tensor, refined: torch.Tensor, width_px: int, height_px: int) -> None:
         most_caption, most_rows, most_columns = self._model.source.axes_lens
