@@ -133,7 +133,10 @@ class Painter:
     # ------------------------------------------------------------ one batch
 
     def _next_batch(self, orders: Sequence[Order]) -> Sequence[Order]:
-        """A full batch, or one picture: every other number would be one more shape to compile and capture."""
+        """Return the first so many orders as fit into one batch.
+
+        Where every shape is compiled and captured, that is a full batch or a single picture and no number between.
+        """
         size = orders[0].size
         planned = 1
         if self._batches and not self._setup.options.detail:
@@ -141,7 +144,9 @@ class Painter:
             planned = batch_size(*size, bucket=bucket, device=self._setup.device.type)
             planned = min(planned, self._setup.options.batch_limit or planned)
         limit = self._thrift.limit_for(size, planned)
-        return orders[:limit] if len(orders) >= limit else orders[:1]
+        if len(orders) < limit and self._fast is not None and self._setup.device.type == "cuda":
+            limit = 1
+        return orders[:limit]
 
     def _launched(self, batch: Sequence[Order]) -> Sequence[Future[Frame]]:
         drawn = [self._as_drawn(order) for order in batch]

@@ -14,33 +14,47 @@ from zimage_core.engines.diffusers.options import ProfileName
 class HostCopy:
     """A module whose weights stay in host memory (pinned for a GPU) and are copied to the device only when needed.
 
-    Weights do not change, so going out costs nothing: the parameters point at the host's tensors again.
+    Weights do not change, so going out costs nothing: the module gets the host's tensors back. Tied weights stay tied.
     """
 
     def __init__(self, module: torch.nn.Module, device: torch.device) -> None:
-        self._module, self._device = module, device
-        self._host = {
-            tensor: tensor.data.pin_memory() if device.type == "cuda" else tensor.data
-            for tensor in (*module.parameters(), *module.buffers())
-        }
+        self._device = device
+        self._host: dict[int, torch.Tensor] = {}
+        self._slots: list[tuple[dict[str, Any], str, int]] = []
+        for owner in module.modules():
+            for slots in (owner._parameters, owner._buffers):
+                for name, tensor in slots.items():
+                    if tensor is None:
+                        continue
+                    if id(tensor) not in self._host:
+                        host = tensor.data.cpu()
+                        self._host[id(tensor)] = host.pin_memory() if device.type == "cuda" else host
+                        tensor.data = self._host[id(tensor)]  # the copy that is not pinned is freed
+                    self._slots.append((slots, name, id(tensor)))
+        self._originals = [slots[name] for slots, name, _ in self._slots]  # so that no id is given twice
         self.is_in = False
-        self.move_out()
+        self._put(self._host)
 
     def move_in(self) -> None:
         """Copy the weights to the device."""
-        if self.is_in:
-            return
-        for tensor, host in self._host.items():
-            tensor.data = host.to(self._device, non_blocking=True)
-        self.is_in = True
+        if not self.is_in:
+            self._put({key: host.to(self._device, non_blocking=True) for key, host in self._host.items()})
+            self.is_in = True
 
     def move_out(self) -> None:
         """Free the device's copy."""
-        for tensor, host in self._host.items():
-            tensor.data = host
+        self._put(self._host)
         self.is_in = False
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _put(self, tensors: dict[int, torch.Tensor]) -> None:
+        made: dict[int, Any] = {}
+        for (slots, name, key), original in zip(self._slots, self._originals, strict=True):
+            if key not in made:
+                is_weight = isinstance(original, torch.nn.Parameter)
+                made[key] = torch.nn.Parameter(tensors[key], requires_grad=False) if is_weight else tensors[key]
+            slots[name] = made[key]
 
 
 class Residency:
