@@ -67,10 +67,10 @@ def load_components(
     """
     started_s = clock.elapsed_s()
     place = torch.device(device)
-    vae, _ = _load(AutoencoderKL, files.folder / "vae", part_weights(files.folder / "vae"), dtype)
+    vae, _ = _load(AutoencoderKL, files.folder / "vae", part_weights(files.folder / "vae"), dtype, place)
     transformer, plain, notes = _load_transformer(options, files, dtype, place)
     _check_latents(files.folder, transformer, vae)
-    controlnet = _load_controlnet(options.controlnet, transformer, dtype) if options.controlnet else None
+    controlnet = _load_controlnet(options.controlnet, transformer, dtype, place) if options.controlnet else None
     text_encoder = _load_text_encoder(files.folder / "text_encoder", dtype)
     modules = [module for module in (transformer, vae, text_encoder, controlnet) if module is not None]
     for module in modules:
@@ -104,17 +104,24 @@ def _load_transformer(
             )
         transformer, notes = read_gguf(files.transformer[0], folder, dtype)
         return transformer, False, notes + apply_adapters(transformer, options.lora, fuse=False)
-    transformer, notes = _load(ZImageTransformer2DModel, folder, files.transformer, dtype)
+    transformer, notes = _load(ZImageTransformer2DModel, folder, files.transformer, dtype, device)
     notes += apply_adapters(transformer, options.lora, fuse=True)
     plain, more = quantize(transformer, options, dtype, device)
     return transformer, plain, notes + more
 
 
-def _load(kind: Any, folder: Path, weights: Sequence[Path], dtype: torch.dtype) -> tuple[Any, tuple[str, ...]]:
-    """Return the model that config.json in `folder` describes, filled from `weights`, and notes."""
+def _load(
+    kind: Any, folder: Path, weights: Sequence[Path], dtype: torch.dtype, device: torch.device
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the model that config.json in `folder` describes, filled from `weights`, and notes.
+
+    Tensors go from the mapped files straight to the device; on the CPU, those of the right type stay mapped.
+    """
     model = empty_model(kind, folder)
     tensors, notes = read_tensors(weights, expected_tensors(model))
-    filled = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    filled = {
+        name: tensor.to(device, dtype if tensor.is_floating_point() else None) for name, tensor in tensors.items()
+    }
     model.load_state_dict(filled, strict=True, assign=True)
     return model, notes
 
@@ -130,7 +137,7 @@ def _finish(module: torch.nn.Module, device: torch.device) -> None:
     module.requires_grad_(False)
     module.eval()
     if device.type != "cpu":
-        module.to(device)
+        module.to(device)  # the text encoder, packed weights, and whatever a library left behind
 
 
 def _check_latents(folder: Path, transformer: Any, vae: Any) -> None:
@@ -185,7 +192,7 @@ def _load_scheduler(folder: Path) -> Any:
     return _opened(folder, lambda: FlowMatchEulerDiscreteScheduler.from_pretrained(str(folder), local_files_only=True))
 
 
-def _load_controlnet(path: Path, transformer: Any, dtype: torch.dtype) -> Any:
+def _load_controlnet(path: Path, transformer: Any, dtype: torch.dtype, device: torch.device) -> Any:
     """Return the ControlNet, alone: inside a pipeline it borrows the transformer's modules."""
     config_file, *weights = controlnet_files(path)
     config = read_json(config_file)
@@ -201,7 +208,7 @@ def _load_controlnet(path: Path, transformer: Any, dtype: torch.dtype) -> Any:
                 f"ControlNet {path} was made for another model: its {name} is {config[name]} and the transformer's "
                 f"is {transformer.config[name]}."
             )
-    controlnet, _ = _load(ZImageControlNetModel, config_file.parent, weights, dtype)
+    controlnet, _ = _load(ZImageControlNetModel, config_file.parent, weights, dtype, device)
     return controlnet
 
 

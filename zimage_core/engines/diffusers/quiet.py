@@ -10,6 +10,8 @@ from typing import Final
 _KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     # C++ kernels built for another Python or card; the Python ones are used
     "torchao": ("Failed to load ", "Skipping import of cpp extensions"),
+    # Triton is for GPUs; the CPU has kernels of its own
+    "torchao.kernel.intmm": ("Warning: Detected no triton",),
     # torchao registers its enumerations with a torch that knows them already
     "torch.utils._pytree": ("%s is an Enum subclass",),
     # an optional kernel for 4-bit products on the CPU

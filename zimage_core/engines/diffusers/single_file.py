@@ -16,6 +16,7 @@ from typing import Any, Final
 import torch
 
 from zimage_core.engines.diffusers.header import TensorInfo, read_header
+from zimage_core.engines.diffusers.weights import read_json
 from zimage_core.errors import ConfigurationError
 
 PREFIXES: Final = ("model.diffusion_model.", "diffusion_model.", "transformer.", "model.", "")
@@ -194,12 +195,13 @@ def empty_model(kind: Any, folder: Path) -> Any:
     """
     from accelerate import init_empty_weights
 
+    file = folder / "config.json"
+    named = read_json(file).get("_class_name", kind.__name__)
+    if named != kind.__name__:
+        raise ConfigurationError(f"{file} describes a {named}, and a {kind.__name__} is wanted.")
     try:
         config = kind.load_config(str(folder), local_files_only=True)
-        named = config.get("_class_name")
-        if named not in (None, kind.__name__):
-            raise ValueError(f"it says {named}")
         with init_empty_weights():
             return kind.from_config(config)
     except (OSError, ValueError, TypeError, AssertionError) as error:
-        raise ConfigurationError(f"{folder / 'config.json'} does not describe a {kind.__name__}: {error}.") from error
+        raise ConfigurationError(f"{file} does not describe a {kind.__name__}: {error}.") from error
