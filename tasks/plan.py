@@ -5,12 +5,14 @@ from __future__ import annotations
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
+from tasks.devices import devices_of
 from tasks.extract import Extracted, kept_products
 from tasks.order import ProductionOrder
 from tasks.runtime import artifact_key, resident_engine, rooms
 from zimage_core.domain import Promise, Refusal
 from zimage_core.engines.registry import engines_for_mode
 from zimage_core.planning import Forecast, Plan, ensure_something, iter_plan
+from zimage_core.planning.sharing import shard_size_for
 
 PROMISES_AT_ONCE = 500
 """Rows per ledger write while planning: memory stays flat however large the catalogue is."""
@@ -58,6 +60,13 @@ def planned_shots(order: ProductionOrder, extracted: Extracted) -> Plan:
         run_id=extracted.run_id,
         scenes=order.scenes,
         channels_wanted=order.channels,
-        shard_size=open_rooms.settings.shard_size,
+        shard_size=_shard_size(order, extracted, len(order.scenes or promotion.scenes)),
         able_engines=engines_for_mode,
     )
+
+
+def _shard_size(order: ProductionOrder, extracted: Extracted, scenes: int) -> int:
+    """Return the configured size of a shard, or a smaller one where every device should have its share of a run."""
+    at_most = order.settings().shard_size
+    devices = len(devices_of(order))
+    return shard_size_for(extracted.product_count * scenes, devices, at_most=at_most) if devices else at_most
