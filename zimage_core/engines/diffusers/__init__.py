@@ -30,11 +30,13 @@ def create(options: Mapping[str, str]) -> Engine:
     Raises ConfigurationError: an option or a file is wrong, or the packages of the extra `gpu` are not installed.
     """
     from zimage_core.engines.diffusers.options import read_options
+    from zimage_core.engines.diffusers.quiet import quiet_imports
 
     read_options(options)  # what is wrong with them is said before torch is imported, which takes seconds
     try:
-        from zimage_core.engines.diffusers.engine import DiffusersEngine
-        from zimage_core.engines.diffusers.setup import prepare
+        with quiet_imports():
+            from zimage_core.engines.diffusers.engine import DiffusersEngine
+            from zimage_core.engines.diffusers.setup import prepare
     except ModuleNotFoundError as error:
         raise _not_installed(error) from error
     return DiffusersEngine(prepare(options))

@@ -44,8 +44,9 @@ class Options:
 
     `model`: a folder in diffusers layout, a hub id (owner/name), or one file (.safetensors, .gguf) with the
     transformer, which then takes the rest from `base`. `guidance` is pos + g * (pos - neg): 0.0 = off. `batch_limit`
-    None = by the number of tokens. `bad_frames_limit`: so many unusable frames in a row stop the engine. `packshots`:
-    also make packshots, which need no model. `rent_usd_per_hour` of the card makes the cost of an attempt. `cache`:
+    None = by the number of tokens. `bad_frames_limit`: so many unusable frames in a row stop the engine. `megapixels`:
+    about how large pictures are planned (1.0 = 1024 x 1024, what the model was trained around; the detail step makes
+    four times as much of it). `packshots`: also make packshots, which need no model. `rent_usd_per_hour` of the card makes the cost of an attempt. `cache`:
     where hashes of weights are remembered, None = ~/.cache/zimage.
     """
 
@@ -70,6 +71,7 @@ class Options:
     max_prompt_tokens: int = MAX_PROMPT_TOKENS
     batch_limit: int | None = None
     bad_frames_limit: int = 3
+    megapixels: float = 1.0
     packshots: bool = False
     offline: bool = False
     rent_usd_per_hour: float = 0.0
@@ -203,6 +205,7 @@ _READERS: Final[Mapping[str, Callable[[str, str], object]]] = {
     "max_prompt_tokens": _whole(32, MAX_MAX_PROMPT_TOKENS),
     "batch_limit": _whole(1, 64),
     "bad_frames_limit": _whole(1, 100),
+    "megapixels": _number(0.05, 4.0),
     "packshots": _yes_no,
     "offline": _yes_no,
     "rent_usd_per_hour": _number(0.0, 1000.0),

@@ -116,7 +116,7 @@ def _info(
 ) -> EngineInfo:
     seconds = forecast_s(options, device, footprint.transformer_bytes // dtype.itemsize)
     modes: tuple[Mode, ...] = ("packshot", *MODES) if options.packshots else MODES
-    area_px = 1024 * 1024
+    area_px = round(options.megapixels * 1024 * 1024)
     return EngineInfo(
         name="diffusers",
         fingerprint=fingerprint,
@@ -134,11 +134,12 @@ def _info(
 
 
 def forecast_s(options: Options, device: torch.device, weights: int) -> float:
-    """Return about how many seconds a picture of 1024 x 1024 takes, for forecasts: 2 FLOP per weight, token and step.
+    """Return about how many seconds a picture takes, for forecasts: 2 FLOP per weight, token and step.
 
-    Guidance doubles the forwards; the detail step draws nine tiles, each over the share of steps its strength leaves.
+    Time grows with the area. Guidance doubles the forwards; the detail step draws nine tiles, each over the share of steps its strength leaves.
     """
     forwards = options.steps * (2 if options.guidance > 0 else 1)
     if options.detail:
         forwards += 9 * max(1, round(forwards * options.detail_strength))
-    return 2 * weights * TOKENS_PER_IMAGE * ATTENTION_SHARE * forwards / RATES_FLOPS[device.type]
+    tokens = TOKENS_PER_IMAGE * options.megapixels
+    return 2 * weights * tokens * ATTENTION_SHARE * forwards / RATES_FLOPS[device.type]
