@@ -44,10 +44,11 @@ class Options:
 
     `model`: a folder in diffusers layout, a hub id (owner/name), or one file (.safetensors, .gguf) with the
     transformer, which then takes the rest from `base`. `guidance` is pos + g * (pos - neg): 0.0 = off. `batch_limit`
-    None = by the number of tokens. `bad_frames_limit`: so many unusable frames in a row stop the engine. `megapixels`:
-    about how large pictures are planned (1.0 = 1024 x 1024, what the model was trained around; the detail step makes
-    four times as much of it). `packshots`: also make packshots, which need no model. `rent_usd_per_hour` of the card makes the cost of an attempt. `cache`:
-    where hashes of weights are remembered, None = ~/.cache/zimage.
+    None = by the number of tokens. `bad_frames_limit`: so many unusable frames in a row stop the engine.
+    `megapixels`: about how large pictures are planned (1.0 = 1024 x 1024, what the model was trained around; the
+    detail step makes four times as much of it). `packshots`: also make packshots, which need no model.
+    `rent_usd_per_hour` of the card makes the cost of an attempt. `cache`: where hashes of weights are remembered,
+    None = ~/.cache/zimage.
     """
 
     model: str

@@ -136,7 +136,8 @@ def _info(
 def forecast_s(options: Options, device: torch.device, weights: int) -> float:
     """Return about how many seconds a picture takes, for forecasts: 2 FLOP per weight, token and step.
 
-    Time grows with the area. Guidance doubles the forwards; the detail step draws nine tiles, each over the share of steps its strength leaves.
+    Time grows with the area. Guidance doubles the forwards; the detail step draws nine tiles, each over the share of
+    steps its strength leaves.
     """
     forwards = options.steps * (2 if options.guidance > 0 else 1)
     if options.detail:
