@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ REPAINT_CHANNELS: Final = 33
 """What a ControlNet that can repaint reads: 16 channels of control, 1 of mask, 16 of picture. Version 1 reads 16."""
 
 Loaded = TypeVar("Loaded")
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +73,7 @@ def load_components(
     modules = [module for module in (transformer, vae, text_encoder, controlnet) if module is not None]
     for module in modules:
         _finish(module, place)
-    components = Components(
+    return Components(
         transformer=transformer,
         vae=vae,
         text_encoder=text_encoder,
@@ -87,8 +85,6 @@ def load_components(
         notes=notes,
         plain=plain,
     )
-    _log.info("Loaded %s: %.2f GB in %.1f s.", files.name, components.loaded_bytes / 1e9, components.loading_s)
-    return components
 
 
 def _load_transformer(

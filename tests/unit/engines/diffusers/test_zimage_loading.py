@@ -21,6 +21,7 @@ from tiny_checkpoint import copy_tiny, fused_names
 
 from zimage_core.engines.diffusers.loading import Components, load_components
 from zimage_core.engines.diffusers.options import Adapter, Options
+from zimage_core.engines.diffusers.quantized import read_gguf
 from zimage_core.engines.diffusers.weights import find_model
 from zimage_core.errors import ConfigurationError
 
@@ -209,10 +210,11 @@ def test_a_controlnet_may_be_one_file_with_its_configuration_beside_it(tiny_chec
     assert all(torch.equal(tensor, saved[name]) for name, tensor in parts.controlnet.state_dict().items())
 
 
-def test_loading_says_what_it_loaded_and_nothing_else(tiny_checkpoint: Path, caplog: Any, capfd: Any):
-    with caplog.at_level(logging.INFO, logger="zimage_core"):
-        load(Options(model=str(tiny_checkpoint)))
-    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["Loaded tiny-z-image-turbo"]
+def test_loading_draws_no_bars_and_logs_nothing(tiny_checkpoint: Path, tmp_path: Path, caplog: Any, capfd: Any):
+    lora = Adapter(lora_of(tiny_checkpoint, tmp_path / "brand.safetensors"), 0.8)
+    with caplog.at_level(logging.INFO):
+        load(Options(model=str(tiny_checkpoint), lora=(lora,), quantization="int8"))
+    assert caplog.records == []
     assert capfd.readouterr() == ("", "")
 
 
@@ -321,6 +323,22 @@ def test_a_controlnet_of_another_model_or_with_a_tensor_missing_is_refused(spoil
     change_json(folder / "config.json", dim=64)
     with pytest.raises(ConfigurationError, match="made for another model: its dim is 64"):
         load(Options(model=str(spoilt), controlnet=folder))
+
+
+def test_a_part_that_a_library_left_without_values_is_refused(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from zimage_core.engines.diffusers import loading
+
+    def read_hollow(*given: Any) -> Any:
+        transformer, notes = read_gguf(*given)
+        transformer.x_pad_token = torch.nn.Parameter(torch.empty(1, 32, device="meta"))
+        return transformer, notes
+
+    monkeypatch.setattr(loading, "read_gguf", read_hollow)
+    packed = gguf_of(load_file(transformer_file(tiny_checkpoint)), tmp_path / "tiny.gguf")
+    with pytest.raises(ConfigurationError, match="without a value for x_pad_token"):
+        load(Options(model=str(packed), base=str(tiny_checkpoint)))
 
 
 def test_quantising_what_is_quantised_is_refused(tiny_checkpoint: Path, tmp_path: Path):
