@@ -75,12 +75,15 @@ def choose_profile(options: Options, parts: Footprint, card: Card | None, quanti
     fast: all parts and DRAWING_BYTES. balanced: the text encoder comes from host memory, so it must fit beside the
     transformer while nothing is drawn. small: one part at a time. Weights that are quantised are `quantized`.
     """
+    held = quantization in ("int8", "nf4")
+    if held and options.profile in ("balanced", "small"):
+        return Profile("quantized", f"profile quantized, not {options.profile}: {quantization} weights stay on the card")
     if options.profile != "auto":
         return Profile(options.profile, f"profile {options.profile}, as asked for")
     if card is None:
         return Profile("fast", "profile fast: there is no GPU, everything is held in host memory")
     free = f"{_gib(card.free_bytes)} of {_gib(card.total_bytes)} GiB are free on {card.name}"
-    if quantization in ("int8", "nf4"):
+    if held:
         return Profile("quantized", f"profile quantized ({quantization}): {free}")
     drawing = parts.transformer_bytes + parts.vae_bytes
     if parts.whole_bytes + DRAWING_BYTES <= card.free_bytes:

@@ -98,12 +98,12 @@ def _fingerprint(options: Options, files: ModelFiles, dtype: torch.dtype, quanti
     decides = (
         ENGINE_VERSION,
         weights_hash(files.all_files, cache),
-        [adapter.weight for adapter in options.lora],
+        [(weights_hash([adapter.path], cache), adapter.weight) for adapter in options.lora],  # whose weight it is counts
         options.variant,
         options.steps,
         options.guidance,
         str(dtype),
-        quantization,
+        quantization if quantization != "fp8" else f"fp8 {options.path}",  # two roundings of the same name
         None if options.controlnet is None else [options.control, options.control_scale],
         [options.detail, options.detail_strength] if options.detail else None,
         [options.long_prompt, options.max_prompt_tokens],

@@ -306,6 +306,8 @@ def test_what_decides_pixels_decides_the_fingerprint_and_nothing_else_does(
         {"steps": "9"},
         {"precision": "bf16"},
         {"quantization": "int8"},
+        {"quantization": "fp8"},
+        {"quantization": "fp8", "path": "stock"},
         {"variant": "base"},
         {"detail": "yes"},
         {"max_prompt_tokens": "256"},

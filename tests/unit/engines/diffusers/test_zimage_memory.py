@@ -16,7 +16,7 @@ from zimage_core.engines.diffusers.memory import (
     choose_profile,
     choose_quantization,
 )
-from zimage_core.engines.diffusers.options import Options
+from zimage_core.engines.diffusers.options import Options, ProfileName
 
 ZIMAGE = Footprint(transformer_bytes=12_310_000_000, text_encoder_bytes=8_040_000_000, vae_bytes=168_000_000)
 OPTIONS = Options(model="m")
@@ -52,6 +52,13 @@ def test_what_is_asked_for_is_taken() -> None:
     quantized = dataclasses.replace(OPTIONS, profile="quantized")
     assert choose_quantization(quantized, ZIMAGE, card(80)) == "int8"
     assert choose_quantization(dataclasses.replace(OPTIONS, quantization="fp8"), ZIMAGE, card(80)) == "fp8"
+
+
+@pytest.mark.parametrize("profile", ["small", "balanced"])
+def test_quantised_weights_are_not_moved_back_and_forth(profile: ProfileName) -> None:
+    """bitsandbytes keeps the state of its 4 bits beside the tensor, and would lose it."""
+    asked = dataclasses.replace(OPTIONS, profile=profile)
+    assert choose_profile(asked, ZIMAGE, card(24), "nf4").name == "quantized"
 
 
 def test_fp8_weights_do_not_change_the_profile() -> None:
