@@ -25,6 +25,7 @@ from zimage_core.engines.diffusers.fast.repaint import repaint_inputs
 from zimage_core.engines.diffusers.fast.sampler import FastSampler
 from zimage_core.engines.diffusers.fast.schedule import noise_of, shift_of
 from zimage_core.engines.diffusers.fast.transfer import FrameQueue
+from zimage_core.engines.diffusers.failures import SAID, broken, is_out_of_memory, landed, too_large
 from zimage_core.engines.diffusers.frames import Frame
 from zimage_core.engines.diffusers.gate import GATE_SIDE_PX, ask_gate
 from zimage_core.engines.diffusers.loading import load_components
@@ -35,7 +36,7 @@ from zimage_core.engines.diffusers.residency import Residency
 from zimage_core.engines.diffusers.setup import Setup
 from zimage_core.engines.diffusers.stock import StockSampler
 from zimage_core.engines.diffusers.watch import StepWatch
-from zimage_core.errors import ConfigurationError, EngineError, EngineOutOfMemory, EngineUnavailable
+from zimage_core.errors import ConfigurationError, EngineError
 from zimage_core.imaging.pixels import Rgb
 
 log = logging.getLogger("zimage_core.engines")
@@ -104,7 +105,7 @@ class Painter:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     if len(batch) == 1:
-                        return Launched(batch, [_broken(error)], ())
+                        return Launched(batch, [broken(error)], ())
                     log.warning(
                         "A batch of %d could not be drawn (%s); its pictures are drawn alone.", len(batch), error
                     )
@@ -115,7 +116,7 @@ class Painter:
             rung = self._give_up(batch)
             self._free()
             if rung == "give_up":
-                return Launched(batch, [_out_of_memory(batch[0], reason)], ())
+                return Launched(batch, [too_large(batch[0].size, reason)], ())
             batch = self._next_batch(orders)
 
     def draw_again(self, order: Order) -> Frame:
@@ -151,7 +152,7 @@ class Painter:
     def _launched(self, batch: Sequence[Order]) -> Sequence[Future[Frame]]:
         drawn = [self._as_drawn(order) for order in batch]
         if self._setup.options.detail:
-            return [_done(self._with_detail(order)) for order in drawn]
+            return [landed(self._with_detail(order)) for order in drawn]
         return self._frames.submit(self._latents(drawn))
 
     def _as_drawn(self, order: Order) -> Order:
@@ -268,7 +269,7 @@ class Painter:
             can_offload=self._setup.device.type == "cuda",
             can_shrink=all(order.may_shrink for order in batch),
         )
-        log.warning("Out of memory with %d pictures of %d x %d px: %s.", len(batch), *batch[0].size, _SAID[rung])
+        log.warning("Out of memory with %d pictures of %d x %d px: %s.", len(batch), *batch[0].size, SAID[rung])
         if rung == "tiling":
             self._parts.vae.enable_tiling()
         if rung == "offload":
@@ -284,52 +285,9 @@ class Painter:
             torch.cuda.empty_cache()
 
 
-_SAID = {
-    "halve": "the batch is halved, and stays so for this size",
-    "tiling": "pictures are decoded in tiles from now on",
-    "offload": "weights are streamed from host memory from now on, which is slow",
-    "shrink": "soft stages of this size are drawn at three quarters from now on",
-    "give_up": "this picture is given up",
-}
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory ran out: the GPU's allocator, cuDNN or cuBLAS for it, or the host's."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    said = str(error)
-    return any(sign in said for sign in ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED"))
-
-
 def _bases(batch: Sequence[Order]) -> tuple[list[Rgb], list[Any]]:
     drawings = [order.drawing for order in batch]
     return (
         [drawing.base_rgb for drawing in drawings if drawing.base_rgb is not None],
         [drawing.repaint for drawing in drawings if drawing.repaint is not None],
     )
-
-
-def _done(frame: Frame) -> Future[Frame]:
-    future: Future[Frame] = Future()
-    future.set_result(frame)
-    return future
-
-
-def _broken(error: BaseException) -> Future[Frame]:
-    future: Future[Frame] = Future()
-    failure = EngineUnavailable(f"The device could not draw this picture: {type(error).__name__}: {error}.")
-    failure.__cause__ = error
-    future.set_exception(failure)
-    return future
-
-
-def _out_of_memory(order: Order, reason: str) -> Future[Frame]:
-    future: Future[Frame] = Future()
-    width_px, height_px = order.size
-    future.set_exception(
-        EngineOutOfMemory(
-            f"One picture of {width_px} x {height_px} px does not fit into memory, with tiling and offloading in use; "
-            f"use a smaller size, profile=quantized, or a larger card. The device said: {reason.splitlines()[0]}"
-        )
-    )
-    return future

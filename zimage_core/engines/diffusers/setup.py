@@ -98,7 +98,8 @@ def _fingerprint(options: Options, files: ModelFiles, dtype: torch.dtype, quanti
     decides = (
         ENGINE_VERSION,
         weights_hash(files.all_files, cache),
-        [(weights_hash([adapter.path], cache), adapter.weight) for adapter in options.lora],  # whose weight it is counts
+        # whose strength it is counts, and the hash of all files has no order
+        [(weights_hash([adapter.path], cache), adapter.weight) for adapter in options.lora],
         options.variant,
         options.steps,
         options.guidance,

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import (
     FlowMatchEulerDiscreteScheduler,
@@ -106,16 +105,6 @@ class StockSampler:
         return self._call(
             self._refine, captions, seeds, image=images, strength=strength, width=width_px, height=height_px
         )
-
-    def decode(self, latents: torch.Tensor) -> tuple[np.ndarray[Any, Any], list[bool]]:
-        """Return (B, H, W, 3) uint8 as the pipelines denormalise it, and per picture whether all values were finite."""
-        vae = self._whole.vae
-        with torch.no_grad():
-            scaled = latents.to(vae.dtype) / vae.config.scaling_factor + vae.config.shift_factor
-            pixels = vae.decode(scaled, return_dict=False)[0].float()
-        finite = torch.isfinite(pixels).flatten(1).all(1).tolist()
-        levels = ((pixels / 2 + 0.5).nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
-        return levels.permute(0, 2, 3, 1).cpu().numpy(), finite
 
     def _call(self, pipeline: Any, captions: Sequence[Caption], seeds: Sequence[int], **given: Any) -> torch.Tensor:
         negatives = [caption.negative for caption in captions]

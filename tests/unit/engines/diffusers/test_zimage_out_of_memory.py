@@ -14,7 +14,7 @@ from zimage_requests import STAGE, request_for
 from zimage_core.engines.base import EngineFailure, Rendered
 from zimage_core.engines.diffusers import create
 from zimage_core.engines.diffusers.engine import DiffusersEngine
-from zimage_core.engines.diffusers.painter import is_out_of_memory
+from zimage_core.engines.diffusers.failures import is_out_of_memory
 from zimage_core.errors import EngineOutOfMemory, EngineUnavailable
 
 SOFT = request_for("stage", size=(256, 256))
