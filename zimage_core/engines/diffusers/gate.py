@@ -16,8 +16,8 @@ GATE_SIDE_PX: Final = 256
 
 TOLERANCE_LEVELS: Final = {"fp32": 0.5, "bf16": 3.0}
 """Mean absolute difference in 8-bit levels between a picture drawn alone and in a batch. Batch size changes the order
-of sums only: fp32 pixels differ by at most one level, bf16 latents by 0.1 to 0.3 % rms. Mixed-up seeds or captions, which
-this gate is for (they have happened in other servers), differ by 20 levels and more."""
+of sums only: fp32 pixels differ by at most one level, bf16 latents by 0.1 to 0.3 % rms. Mixed-up seeds or captions,
+which this gate is for (they have happened in other servers), differ by 20 levels and more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,13 @@ import torch
 
 from zimage_core.engines.diffusers.cards import card_now
 from zimage_core.engines.diffusers.detail import add_detail
+from zimage_core.engines.diffusers.failures import SAID, broken, is_out_of_memory, landed, too_large
 from zimage_core.engines.diffusers.fast.batching import batch_size, bucket_of
 from zimage_core.engines.diffusers.fast.decoder import Decoder
 from zimage_core.engines.diffusers.fast.repaint import repaint_inputs
 from zimage_core.engines.diffusers.fast.sampler import FastSampler
 from zimage_core.engines.diffusers.fast.schedule import noise_of, shift_of
 from zimage_core.engines.diffusers.fast.transfer import FrameQueue
-from zimage_core.engines.diffusers.failures import SAID, broken, is_out_of_memory, landed, too_large
 from zimage_core.engines.diffusers.frames import Frame
 from zimage_core.engines.diffusers.gate import GATE_SIDE_PX, ask_gate
 from zimage_core.engines.diffusers.loading import load_components

@@ -27,7 +27,7 @@ from zimage_core.imaging.pixels import Plane, Rgb
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Caption:
-    """A prompt as the model reads it: (tokens, width of the text encoder), and the negative one where guidance is on."""
+    """A prompt as the model reads it, (tokens, width of the text encoder), and the negative one under guidance."""
 
     positive: torch.Tensor
     negative: torch.Tensor | None = None
