@@ -21,7 +21,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 from zimage_core.engines.diffusers.fast import merging, transformer
 from zimage_core.engines.diffusers.fast.repaint import repaint_inputs
-from zimage_core.engines.diffusers.fast.sampler import FastSampler
+from zimage_core.engines.diffusers.fast.sampler import FastSampler, Keep
 from zimage_core.engines.diffusers.fast.schedule import noise_of, schedule_of, shift_of
 from zimage_core.errors import ConfigurationError, EngineRefused
 
@@ -408,6 +408,19 @@ def test_8_bits_are_refused_on_a_card_without_them(monkeypatch: pytest.MonkeyPat
         ensure_fp8(torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (8, 9))
     ensure_fp8(torch.device("cuda"))
+
+
+def test_nothing_is_read_back_from_the_device_between_noise_and_latents(monkeypatch: pytest.MonkeyPatch):
+    """On the meta device reading a value fails, and so does mixing devices: a GPU would have to wait for the host."""
+    monkeypatch.setattr(transformer, "why_not", lambda _model: None)
+    model = make_transformer().to("meta")
+    for fp8 in (False, True):
+        drawer = sampler(model, fp8=fp8)
+        refined = drawer.refine([caption.to("meta") for caption in captions(20, 30)])
+        keep = Keep(torch.zeros(2, 16, 8, 12, device="meta"), torch.zeros(2, 1, 8, 12))
+        latents = drawer.sample(torch.zeros(2, 16, 8, 12), refined, 96, 64, keep=keep)
+        assert latents.is_meta
+        assert latents.shape == (2, 16, 8, 12)
 
 
 # ---------------------------------------------------------------- compiled

@@ -132,7 +132,7 @@ class Captured:
 
     made = 0
 
-    def __init__(self, run: Any, inputs: Any, pool: Any) -> None:
+    def __init__(self, run: Any, inputs: Any, *_: Any) -> None:
         type(self).made += 1
         self.run, self.inputs = run, [tensor.clone() for tensor in inputs]
 

@@ -62,7 +62,7 @@ def probe(batch: int, heads: int, tokens: int, width: int, dtype: torch.dtype, d
     shape = (batch, heads, tokens, width)
     inputs = [torch.randn(shape, generator=generator, device=device, dtype=dtype) for _ in range(3)]
     seconds: dict[str, float] = {}
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), torch.cuda.device(device), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of every reason why a kernel does not fit
         for name, kernel in KERNELS.items():
             timed = time_kernel(name, kernel, inputs, _event_seconds)

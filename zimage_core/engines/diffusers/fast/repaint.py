@@ -10,6 +10,7 @@ import torch
 
 from zimage_core.engines.diffusers.fast.sampler import Keep
 from zimage_core.engines.diffusers.fast.schedule import LATENT_CHANNELS, LATENT_PX
+from zimage_core.engines.diffusers.fast.transfer import sent
 from zimage_core.imaging.pixels import Plane, Rgb
 
 
@@ -28,10 +29,10 @@ def repaint_inputs(
     for base, generator in zip(bases, generators, strict=True):
         # as VaeImageProcessor: 0..1, then -1..1, in float32
         pixels = torch.from_numpy(base.astype(np.float32) / 255.0).permute(2, 0, 1)[None] * 2.0 - 1.0
-        latents.append(vae.encode(pixels.to(device, dtype)).latent_dist.sample(generator))
+        latents.append(vae.encode(sent(pixels, device, dtype)).latent_dist.sample(generator))
     image_latents = (torch.cat(latents) - vae.config.shift_factor) * vae.config.scaling_factor
     shape = (1, LATENT_CHANNELS, *image_latents.shape[2:])
     noise = torch.cat([torch.randn(shape, generator=generator, dtype=dtype) for generator in generators])
     masks = torch.stack([torch.from_numpy((repaint >= 128).astype(np.float32)) for repaint in repaints])[:, None]
     small = torch.nn.functional.interpolate(masks, scale_factor=1 / LATENT_PX, mode="nearest")
-    return noise.to(device, torch.float32), Keep(image_latents.float(), small.to(device))
+    return sent(noise, device, torch.float32), Keep(image_latents.float(), sent(small, device))

@@ -17,6 +17,7 @@ from zimage_core.engines.diffusers.fast.graphs import Graphs
 from zimage_core.engines.diffusers.fast.layout import Positions, positions_of, to_latents, to_tokens
 from zimage_core.engines.diffusers.fast.recent import Recent
 from zimage_core.engines.diffusers.fast.schedule import LATENT_CHANNELS, LATENT_PX, schedule_of
+from zimage_core.engines.diffusers.fast.transfer import sent
 from zimage_core.engines.diffusers.fast.transformer import StaticTransformer
 from zimage_core.errors import EngineRefused
 
@@ -160,11 +161,11 @@ class FastSampler:
 
     def _inputs(self, noise: torch.Tensor, refined: torch.Tensor, keep: Keep | None) -> list[torch.Tensor]:
         device = self._model.device
-        tokens = to_tokens(noise.to(device, torch.float32))
+        tokens = to_tokens(sent(noise, device, torch.float32))
         inputs = [tokens, refined.to(device, self._model.dtype)]
         if keep is not None:
-            picture = to_tokens(keep.image_latents.to(device, torch.float32))
-            mask = keep.mask.to(device, torch.float32).expand(-1, LATENT_CHANNELS, -1, -1)
+            picture = to_tokens(sent(keep.image_latents, device, torch.float32))
+            mask = sent(keep.mask, device, torch.float32).expand(-1, LATENT_CHANNELS, -1, -1)
             inputs += [tokens, picture, to_tokens(mask)]
         return inputs
 

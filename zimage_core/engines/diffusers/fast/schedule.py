@@ -29,21 +29,17 @@ _OTHER_GRIDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`sigmas`: steps + 1 noise levels from 1 to 0; `times`: per step, what the model is told (0 at full noise)."""
+    """`sigmas`: steps + 1 noise levels from 1 to 0; `changes`: by how much sigma changes in each step (the float32
+    differences that the scheduler takes); `times`: what the model is told in each step, 0 at full noise."""
 
     sigmas: tuple[float, ...]
+    changes: tuple[float, ...]
     times: tuple[float, ...]
 
     @property
     def steps(self) -> int:
         """How often the model is evaluated."""
         return len(self.times)
-
-    @property
-    def changes(self) -> tuple[float, ...]:
-        """Return by how much sigma changes in each step (float32 differences, as the scheduler takes them)."""
-        sigmas = torch.tensor(self.sigmas, dtype=torch.float32)
-        return tuple((sigmas[1:] - sigmas[:-1]).tolist())
 
 
 def shift_of(scheduler: Any) -> float:
@@ -69,7 +65,8 @@ def schedule_of(steps: int, shift: float) -> Schedule:
     """Return the schedule that the stock pipeline makes with so many steps: its sigmas through its own scheduler."""
     scheduler = FlowMatchEulerDiscreteScheduler(shift=shift, use_dynamic_shifting=False)
     scheduler.set_timesteps(sigmas=get_default_z_image_sigmas(steps), device="cpu")
-    return Schedule(tuple(scheduler.sigmas.tolist()), tuple(((1000 - scheduler.timesteps) / 1000).tolist()))
+    sigmas, times = scheduler.sigmas, (1000 - scheduler.timesteps) / 1000
+    return Schedule(tuple(sigmas.tolist()), tuple((sigmas[1:] - sigmas[:-1]).tolist()), tuple(times.tolist()))
 
 
 def noise_of(seed: int, width_px: int, height_px: int) -> torch.Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from zimage_core.engines.diffusers.fast.batching import bucket_of
+from zimage_core.engines.diffusers.fast.transfer import sent
 from zimage_core.errors import ConfigurationError
 
 
@@ -67,7 +68,7 @@ def encode(
             chunk = members[at : at + batch]
             padding = tokenizer.pad_token_id or 0
             rows = [ids[index] + [padding] * (bucket - len(ids[index])) for index in chunk]
-            states = _states(trunk, torch.tensor(rows, device=device))
+            states = _states(trunk, sent(torch.tensor(rows), device))
             for index, state in zip(chunk, states, strict=True):
                 captions[index] = state[: len(ids[index])].clone()  # not a view: the padding may go
     return [captions[index] for index in range(len(ids))]

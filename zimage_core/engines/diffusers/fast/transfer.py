@@ -15,6 +15,16 @@ BUFFERS: Final = 3
 """One being filled, one being emptied, one spare for when the host is late."""
 
 
+def sent(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Return a tensor on a device; from the host to a GPU without waiting for what the GPU still has to do.
+
+    A plain `.to` waits, and the GPU then waits for the host in turn.
+    """
+    if device.type == "cuda" and not tensor.is_cuda:
+        return tensor.pin_memory().to(device, dtype, non_blocking=True)
+    return tensor.to(device, dtype)
+
+
 class FrameQueue:
     """Decodes latents and brings the pictures to the host, in order, without making the GPU wait.
 
@@ -68,7 +78,7 @@ class FrameQueue:
         with torch.cuda.stream(self._side):
             buffer.rgb.copy_(pixels.rgb, non_blocking=True)
             buffer.finite.copy_(pixels.finite, non_blocking=True)
-            buffer.arrived = torch.cuda.Event()
+            buffer.arrived = torch.cuda.Event(blocking=True)  # the waiting thread sleeps
             buffer.arrived.record(self._side)
         for tensor in pixels:
             tensor.record_stream(self._side)  # else its memory could be given away before the copy is done

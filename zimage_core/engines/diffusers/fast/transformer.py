@@ -18,6 +18,7 @@ from zimage_core.engines.diffusers.fast.block import Call, Modulation, Sizes, bl
 from zimage_core.engines.diffusers.fast.layout import Positions
 from zimage_core.engines.diffusers.fast.merging import PATCH_NAME, block_weights, why_not
 from zimage_core.engines.diffusers.fast.schedule import Schedule
+from zimage_core.engines.diffusers.fast.transfer import sent
 from zimage_core.errors import ConfigurationError, EngineRefused
 
 
@@ -88,7 +89,7 @@ class StaticTransformer:
         for row, caption in zip(stacked, captions, strict=True):
             row[: len(caption)] = caption
         numbers = torch.arange(bucket, device=self.device)
-        is_padding = numbers >= torch.tensor(lengths, device=self.device)[:, None]
+        is_padding = numbers >= sent(torch.tensor(lengths), self.device)[:, None]
         stream = source.cap_embedder(stacked)
         stream = torch.where(is_padding[..., None], source.cap_pad_token.to(stream.dtype), stream)
         ids = torch.zeros(bucket, 3, dtype=torch.long, device=self.device)
