@@ -65,7 +65,7 @@ class Bench:
     def seconds(self, call: Callable[[], object], *, groups: int = 5, warm_ups: int = 2, inner: int = 1) -> float:
         """Return the median seconds per call over groups of calls, each group awaited."""
         if not self.is_cuda:
-            groups, warm_ups, inner = min(groups, 2), 1, 1
+            groups, warm_ups, inner = min(groups, 2), min(warm_ups, 1), 1
         for _ in range(warm_ups):
             call()
         found = []
