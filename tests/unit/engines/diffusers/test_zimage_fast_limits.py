@@ -84,6 +84,12 @@ def without_qk_norm() -> Any:
     )
 
 
+def mixed() -> Any:
+    model = make_transformer()
+    model.layers[0].feed_forward.w2.bfloat16()
+    return model
+
+
 def streamed() -> Any:
     model = make_transformer()
     model.enable_group_offload(
@@ -100,6 +106,7 @@ def streamed() -> Any:
         (without_qk_norm, "normalise"),
         (streamed, "offload"),
         (lambda: make_transformer().to("meta"), "meta"),
+        (mixed, "not in torch.float32"),
     ],
 )
 def test_weights_that_cannot_be_merged_are_refused_with_the_reason(make: Any, reason: str):
