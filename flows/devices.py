@@ -18,6 +18,7 @@ from prefect import Task, flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import TerminationSignal
 from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run as this_flow_run
@@ -196,7 +197,8 @@ def _unfinished_children(client: SyncPrefectClient, flow_run_id: UUID) -> list[U
     children = FlowRunFilter.model_validate(
         {"parent_flow_run_id": {"any_": [flow_run_id]}, "state": {"type": {"any_": ["PENDING", "RUNNING"]}}}
     )
-    return [child.id for child in client.read_flow_runs(flow_run_filter=children)]
+    found = client.read_flow_runs(flow_run_filter=children, sort=FlowRunSort.START_TIME_DESC, limit=10)
+    return [child.id for child in found]
 
 
 def _end(workers: Sequence[_Worker]) -> None:

@@ -19,7 +19,16 @@ from tasks.runtime import (
     rooms,
 )
 from zimage_core.catalogue import path_safe
-from zimage_core.domain import Attempt, Channel, GradeLetter, Promise, Refusal, Release, Rendition
+from zimage_core.domain import (
+    Attempt,
+    Channel,
+    GradeLetter,
+    Promise,
+    Refusal,
+    Release,
+    Rendition,
+    content_id,
+)
 from zimage_core.errors import PublishError
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.publishing.alt_text import alt_text
@@ -132,7 +141,12 @@ def publishables(rooms: Rooms, promise: Promise, attempt: Attempt, promotion: st
         language=language,
     )
     channels = [rooms.channels[slug] for slug in promise.channels]
-    return [Publishable(promise, attempt, c, seal, rendition_id_of(finished_key, c, seal)) for c in channels]
+    # Sizes of one product share photo and name, so their pictures are the same pixels; each has files of its own.
+    whose = (promise.shot.sku, promise.shot.scene.name)
+    return [
+        Publishable(promise, attempt, c, seal, content_id("rendition", *whose, rendition_id_of(finished_key, c, seal)))
+        for c in channels
+    ]
 
 
 def _accepted(rooms: Rooms, run_id: str, shot_ids: Sequence[str]) -> Iterator[tuple[Promise, Attempt]]:

@@ -59,7 +59,7 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     """
     open_rooms = rooms(order)
     outcomes = list(open_rooms.ledger.outcomes(run_id))
-    refusals = open_rooms.ledger.refusals(run_id)
+    refusals = _in_order(open_rooms.ledger.refusals(run_id))
     summary = summarise(outcomes, refusals)
     folder = report_folder(order, run_id)
     state = _state_of(outcomes, refusals).encode()
@@ -84,6 +84,15 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     write_refusals_csv(refusals, folder / REFUSALS)
     open_rooms.work.replace(kept, state, content_type="text/plain")
     return folder / SHEET, summary
+
+
+def _in_order(refusals: Sequence[Refusal]) -> list[Refusal]:
+    """Return refusals as they came, but those of publishing, whose batches are made side by side, by SKU at the end."""
+
+    def place(refusal: Refusal) -> tuple[str, ...]:
+        return (refusal.sku or "", refusal.field or "", refusal.reason) if refusal.stage == "publish" else ()
+
+    return sorted(refusals, key=lambda refusal: (refusal.stage == "publish", place(refusal)))
 
 
 def _state_of(outcomes: Sequence[ShotOutcome], refusals: Sequence[Refusal]) -> str:

@@ -87,13 +87,15 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a third-party package that registers the engine `journal` as any package would."""
+    """A folder with third-party packages that register the engines `journal` and `sleeping` as any package would."""
     folder = tmp_path_factory.mktemp("plugins")
-    (folder / "zimage_journal_engine.py").write_text(JOURNAL_ENGINE)
-    info = folder / "zimage_journal_engine-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zimage-journal-engine\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[zimage.engines]\njournal = zimage_journal_engine:create\n")
+    sleeping = (ROOT / "tests" / "support" / "sleeping_engine.py").read_text()
+    for name, code in (("journal", JOURNAL_ENGINE), ("sleeping", sleeping)):
+        (folder / f"zimage_{name}_engine.py").write_text(code)
+        info = folder / f"zimage_{name}_engine-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: zimage-{name}-engine\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[zimage.engines]\n{name} = zimage_{name}_engine:create\n")
     return folder
 
 

@@ -67,6 +67,14 @@ def test_a_new_price_costs_no_engine_call_and_leaves_every_other_file_as_it_was(
     assert all(after[name] == data for name, data in before.items() if name.startswith("cdn/img/"))
 
 
+def test_sizes_of_one_product_that_share_photo_and_name_each_have_their_own_files(workshop: Workshop):
+    workshop.write(*(MUG | {"sku": f"MUG-{size}"} for size in ("S", "M", "L")))
+    produce(order(workshop, scenes=("packshot",), channels=("amazon_main",)))
+    assert {entry["sku"]: entry["key"] for entry in manifest_of(workshop)}.keys() == {"MUG-S", "MUG-M", "MUG-L"}
+    assert len({entry["key"] for entry in manifest_of(workshop)}) == 3
+    assert "MUG-L/" in report_rows(workshop)["MUG-L"]
+
+
 def test_a_catalogue_without_a_usable_row_opens_no_run(workshop: Workshop):
     workshop.write(MUG | {"price": "面议"})
     with pytest.raises(CatalogueError):
