@@ -22,6 +22,7 @@ from zimage_core.engines.diffusers.detail import add_detail
 from zimage_core.engines.diffusers.failures import SAID, broken, is_out_of_memory, landed, too_large
 from zimage_core.engines.diffusers.fast.batching import batch_size, bucket_of
 from zimage_core.engines.diffusers.fast.decoder import Decoder
+from zimage_core.engines.diffusers.fast.merging import why_not
 from zimage_core.engines.diffusers.fast.repaint import repaint_inputs
 from zimage_core.engines.diffusers.fast.sampler import FastSampler
 from zimage_core.engines.diffusers.fast.schedule import noise_of, shift_of
@@ -173,7 +174,7 @@ class Painter:
             bases, repaints = _bases(batch)
             noise, keep = repaint_inputs(self._parts.vae, bases, repaints, seeds, dtype=captions[0].dtype)
         else:
-            noise = torch.cat([noise_of(seed, width_px, height_px) for seed in seeds]).to(self._setup.device)
+            noise = torch.cat([noise_of(seed, width_px, height_px) for seed in seeds])
         self._watch.start(self._setup.options.steps, len(batch))
         try:
             refined = fast.refine(captions)
@@ -224,40 +225,47 @@ class Painter:
     def _fast_sampler(self, profile: str) -> FastSampler | None:
         """Return the fast path where it is wanted and can do what is asked, else None and a logged reason."""
         options, parts = self._setup.options, self._parts
-        fp8 = self._setup.quantization == "fp8"
         why = None
         if options.path == "stock":
             why = "path=stock was asked for"
         elif options.guidance > 0:
             why = "guidance is drawn by the pipelines"
         elif profile not in ("fast", "balanced"):
-            why = f"profile {profile} moves weights that the fast path merges"
+            why = f"profile {profile} moves or quantises weights that the fast path merges"
         elif not parts.plain:
             why = "the weights are quantised or have adapters beside them"
+        else:
+            why = why_not(parts.transformer)
         if why is None:
-            return FastSampler(
-                parts.transformer,
-                steps=options.steps,
-                shift=shift_of(parts.scheduler),
-                compiled=self._compiles,
-                graphs=True,
-                fp8=fp8,
-            )
-        if fp8:
-            raise ConfigurationError(f"quantization=fp8 needs the fast path, but {why}.")
-        log.info("The fast path is not taken: %s.", why)
+            try:
+                return self._sampler(compiled=self._compiles, graphs=True, fp8=self._setup.quantization == "fp8")
+            except ConfigurationError as error:
+                why = error.sentence
+        if self._setup.quantization == "fp8" and options.path == "fast":
+            raise ConfigurationError(f"quantization=fp8 on the fast path cannot be had: {why}")
+        log.info("The fast path is not taken: %s.", why.removesuffix("."))
         return None
 
+    def _sampler(self, *, compiled: bool, graphs: bool, fp8: bool) -> FastSampler:
+        parts = self._parts
+        shift = shift_of(parts.scheduler)
+        steps = self._setup.options.steps
+        return FastSampler(parts.transformer, steps=steps, shift=shift, compiled=compiled, graphs=graphs, fp8=fp8)
+
     def _trial(self, prompts: Sequence[str], seeds: Sequence[int]) -> Sequence[Frame]:
-        """Draw squares for the batch gate, on the path that batches will take."""
+        """Draw squares for the batch gate on the path that batches take, but with nothing compiled or captured for them.
+
+        Compiling its two shapes would cost more than all the rest of loading.
+        """
         captions = self.captions.captions([Words(prompt, "", 0) for prompt in prompts])
         self.residency.ready_to_draw()
         if self._fast is None:
             latents = self._stock.draw_whole(captions, seeds, GATE_SIDE_PX, GATE_SIDE_PX)
         else:
-            noise = torch.cat([noise_of(seed, GATE_SIDE_PX, GATE_SIDE_PX) for seed in seeds]).to(self._setup.device)
-            refined = self._fast.refine([caption.positive for caption in captions])
-            latents = self._fast.sample(noise, refined, GATE_SIDE_PX, GATE_SIDE_PX)
+            plain = self._sampler(compiled=False, graphs=False, fp8=False)
+            noise = torch.cat([noise_of(seed, GATE_SIDE_PX, GATE_SIDE_PX) for seed in seeds])
+            refined = plain.refine([caption.positive for caption in captions])
+            latents = plain.sample(noise, refined, GATE_SIDE_PX, GATE_SIDE_PX)
         return [future.result() for future in self._frames.submit(latents)]
 
     def _give_up(self, batch: Sequence[Order]) -> Rung:
