@@ -18,7 +18,7 @@ from zimage_core.domain import EngineInfo, Placement, Prompt
 from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest
 from zimage_core.engines.diffusers.detail import enlarged
 from zimage_core.engines.diffusers.frames import Frame, Watchman, what_is_wrong
-from zimage_core.engines.diffusers.orders import Order, canvas_multiple_px, grouped, halved
+from zimage_core.engines.diffusers.orders import Order, canvas_multiple_px, halved
 from zimage_core.engines.diffusers.painter import Launched, Painter
 from zimage_core.engines.diffusers.prompts import fitted
 from zimage_core.engines.diffusers.setup import Setup
@@ -82,9 +82,8 @@ class DiffusersEngine:
             else:
                 answers[index] = prepared
         places = {id(order): index for index, order in orders.items()}
-        for group in grouped(list(orders.values())):
-            for order, future in self._drawn(group):
-                answers[places[id(order)]] = future
+        for order, future in self._drawn(list(orders.values())):
+            answers[places[id(order)]] = future
         return [answers[index].result() for index in range(len(requests))]
 
     def expect(self, prompts: Sequence[Prompt]) -> None:
@@ -142,23 +141,27 @@ class DiffusersEngine:
 
     # ------------------------------------------------------------ from orders to answers
 
-    def _drawn(self, group: Sequence[Order]) -> list[tuple[Order, Future[Answer]]]:
-        """Draw a group batch by batch; while one batch is drawn, the frames of the one before it come home."""
-        pending, flying, futures = list(group), deque[tuple[Launched, float]](), list[tuple[Order, Future[Answer]]]()
-        while pending or flying:
-            if pending:
-                started_s = clock.elapsed_s()
+    def _drawn(self, orders: Sequence[Order]) -> list[tuple[Order, Future[Answer]]]:
+        """Draw orders batch by batch; while one batch is drawn, the frames of the one before it come home."""
+        with self._device_lock:
+            batches = deque(self._loaded().plan(orders))
+        flying, futures = deque[tuple[Launched, float]](), list[tuple[Order, Future[Answer]]]()
+        while batches or flying:
+            if batches:
+                batch, started_s = batches.popleft(), clock.elapsed_s()
                 try:
                     with self._device_lock:
-                        launched = self._loaded().launch(pending)
+                        launched = self._loaded().launch(batch)
                 except EngineError as error:
-                    seconds = (clock.elapsed_s() - started_s) / len(pending)
-                    futures += [(order, _done(self._failed(order.request, error, seconds))) for order in pending]
-                    pending = []
+                    lost = [order for some in (batch, *batches) for order in some]
+                    seconds = (clock.elapsed_s() - started_s) / len(lost)
+                    futures += [(order, _done(self._failed(order.request, error, seconds))) for order in lost]
+                    batches.clear()
                     continue
                 flying.append((launched, started_s))
-                pending = pending[len(launched.orders) :]
-                if pending and len(flying) < IN_FLIGHT:
+                if rest := batch[len(launched.orders) :]:
+                    batches.appendleft(rest)
+                if batches and len(flying) < IN_FLIGHT:
                     continue
             futures += self._landed(*flying.popleft())
         return futures

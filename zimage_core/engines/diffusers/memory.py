@@ -77,7 +77,9 @@ def choose_profile(options: Options, parts: Footprint, card: Card | None, quanti
     """
     held = quantization in ("int8", "nf4")
     if held and options.profile in ("balanced", "small"):
-        return Profile("quantized", f"profile quantized, not {options.profile}: {quantization} weights stay on the card")
+        return Profile(
+            "quantized", f"profile quantized, not {options.profile}: {quantization} weights stay on the card"
+        )
     if options.profile != "auto":
         return Profile(options.profile, f"profile {options.profile}, as asked for")
     if card is None:

@@ -1,4 +1,4 @@
-"""Orders: requests as the model sees them, sorted into groups that may share a batch."""
+"""Orders: requests as the model sees them, sorted into batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from zimage_core.engines.base import RenderRequest
-from zimage_core.engines.diffusers.fast.batching import bucket_of
+from zimage_core.engines.diffusers.fast.batching import Piece, plan_batches
 from zimage_core.engines.diffusers.memory import Size
 from zimage_core.engines.diffusers.prompts import Words
 from zimage_core.engines.drawing import Drawing
@@ -90,14 +90,15 @@ def resized(drawing: Drawing, width_px: int, height_px: int) -> Drawing:
     )
 
 
-def grouped(orders: Sequence[Order]) -> list[list[Order]]:
-    """Return the orders in groups that may share a batch, the longest pictures first, each in the order given.
+def planned(orders: Sequence[Order], *, device: str, limit: int | None) -> list[Sequence[Order]]:
+    """Return the orders in batches, the longest pictures first; every batch holds at most `limit` (None = by tokens).
 
-    One canvas size, one way of drawing and one caption bucket (tokens padded to 32) per group: then no attention mask
-    is needed, shapes are static, and a batch computes what each picture alone would.
+    One canvas size, one way of drawing and one caption bucket per batch: then no attention mask is needed, shapes are
+    static, and a batch computes what each picture alone would.
     """
-    groups: dict[tuple[int, int, bool, int], list[Order]] = {}
-    for order in orders:
-        key = (order.drawing.height_px, order.drawing.width_px, order.around, bucket_of(order.words.tokens))
-        groups.setdefault(key, []).append(order)
-    return [groups[key] for key in sorted(groups, key=lambda key: (-key[0] * key[1], key))]
+    batches: list[Sequence[Order]] = []
+    for some in ([order for order in orders if not order.around], [order for order in orders if order.around]):
+        pieces = [Piece(*order.size, order.words.tokens) for order in some]
+        plan = plan_batches(pieces, device=device, limit=limit)
+        batches += [[some[index] for index in batch.indices] for batch in plan]
+    return batches

@@ -20,7 +20,6 @@ import torch
 from zimage_core.engines.diffusers.cards import card_now
 from zimage_core.engines.diffusers.detail import add_detail
 from zimage_core.engines.diffusers.failures import SAID, broken, is_out_of_memory, landed, too_large
-from zimage_core.engines.diffusers.fast.batching import batch_size, bucket_of
 from zimage_core.engines.diffusers.fast.decoder import Decoder
 from zimage_core.engines.diffusers.fast.merging import why_not
 from zimage_core.engines.diffusers.fast.repaint import repaint_inputs
@@ -31,7 +30,7 @@ from zimage_core.engines.diffusers.frames import Frame
 from zimage_core.engines.diffusers.gate import GATE_SIDE_PX, ask_gate
 from zimage_core.engines.diffusers.loading import load_components
 from zimage_core.engines.diffusers.memory import Rung, Thrift, after_out_of_memory, choose_profile
-from zimage_core.engines.diffusers.orders import Order, shrunk
+from zimage_core.engines.diffusers.orders import Order, planned, shrunk
 from zimage_core.engines.diffusers.prompts import CaptionStore, Words
 from zimage_core.engines.diffusers.residency import Residency
 from zimage_core.engines.diffusers.setup import Setup
@@ -91,34 +90,37 @@ class Painter:
 
     # ------------------------------------------------------------ what the engine calls
 
-    def launch(self, orders: Sequence[Order]) -> Launched:
-        """Draw the first so many of these orders of one group and return their frames to come.
+    def plan(self, orders: Sequence[Order]) -> list[Sequence[Order]]:
+        """Return the orders in batches that may be launched, the longest first."""
+        limit = self._setup.options.batch_limit if self._batches and not self._setup.options.detail else 1
+        return planned(orders, device=self._setup.device.type, limit=limit)
+
+    def launch(self, batch: Sequence[Order]) -> Launched:
+        """Draw a planned batch, or as much of its beginning as fits into memory, and return the frames to come.
 
         Out of memory, it gives up what costs least until something fits; one picture that does not fit at last, or
         that the device cannot draw, is given up alone. Raises EngineUnavailable when cancelled.
         """
-        batch = self._next_batch(orders)
+        whole = batch
         while True:
+            batch = whole[: self._thrift.limit_for(whole[0].size, len(batch))]
             try:
                 return Launched(batch, self._launched(batch), self._notes(batch))
             except EngineError:
                 raise
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    if len(batch) == 1:
-                        return Launched(batch, [broken(error)], ())
-                    log.warning(
-                        "A batch of %d could not be drawn (%s); its pictures are drawn alone.", len(batch), error
-                    )
-                    batch = batch[:1]
-                    continue
-                reason = str(error)
+                reason, is_memory = str(error), is_out_of_memory(error)
+                if not is_memory and len(batch) == 1:
+                    return Launched(batch, [broken(error)], ())
             # outside the handler, whose traceback holds on to the memory that is to be freed
+            if not is_memory:
+                log.warning("A batch of %d could not be drawn (%s); its pictures are drawn alone.", len(batch), reason)
+                batch = batch[:1]
+                continue
             rung = self._give_up(batch)
             self._free()
             if rung == "give_up":
                 return Launched(batch, [too_large(batch[0].size, reason)], ())
-            batch = self._next_batch(orders)
 
     def draw_again(self, order: Order) -> Frame:
         """Draw one picture alone by the pipelines of diffusers, for when its frame could not be believed."""
@@ -133,22 +135,6 @@ class Painter:
         self._free()
 
     # ------------------------------------------------------------ one batch
-
-    def _next_batch(self, orders: Sequence[Order]) -> Sequence[Order]:
-        """Return the first so many orders as fit into one batch.
-
-        Where every shape is compiled and captured, that is a full batch or a single picture and no number between.
-        """
-        size = orders[0].size
-        planned = 1
-        if self._batches and not self._setup.options.detail:
-            bucket = bucket_of(orders[0].words.tokens)
-            planned = batch_size(*size, bucket=bucket, device=self._setup.device.type)
-            planned = min(planned, self._setup.options.batch_limit or planned)
-        limit = self._thrift.limit_for(size, planned)
-        if len(orders) < limit and self._fast is not None and self._setup.device.type == "cuda":
-            limit = 1
-        return orders[:limit]
 
     def _launched(self, batch: Sequence[Order]) -> Sequence[Future[Frame]]:
         drawn = [self._as_drawn(order) for order in batch]
@@ -253,9 +239,9 @@ class Painter:
         return FastSampler(parts.transformer, steps=steps, shift=shift, compiled=compiled, graphs=graphs, fp8=fp8)
 
     def _trial(self, prompts: Sequence[str], seeds: Sequence[int]) -> Sequence[Frame]:
-        """Draw squares for the batch gate on the path that batches take, but with nothing compiled or captured for them.
+        """Draw squares for the batch gate, on the path that batches take.
 
-        Compiling its two shapes would cost more than all the rest of loading.
+        Nothing is compiled or captured for its two shapes: that would cost more than all the rest of loading.
         """
         captions = self.captions.captions([Words(prompt, "", 0) for prompt in prompts])
         self.residency.ready_to_draw()

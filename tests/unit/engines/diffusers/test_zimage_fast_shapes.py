@@ -72,6 +72,11 @@ def test_the_tail_of_a_group_is_drawn_one_by_one():
     assert [len(batch.indices) for batch in batches] == [8, 1, 1]
 
 
+def test_a_cpu_compiles_nothing_and_draws_a_tail_at_once():
+    batches = plan_batches([Piece(64, 64, 20)] * 6, device="cpu")
+    assert [len(batch.indices) for batch in batches] == [4, 2]
+
+
 # ---------------------------------------------------------------- tokens
 
 

@@ -66,8 +66,8 @@ class Batch:
 def plan_batches(pieces: Sequence[Piece], *, device: str = "cuda", limit: int | None = None) -> tuple[Batch, ...]:
     """Return the batches that draw every piece once, the longest first: a run then ends with small change, not a tail.
 
-    A group's last pictures that do not fill a batch are drawn one by one: every other number would be one more shape
-    to compile and capture. `limit` caps every batch (None = by tokens alone).
+    On a GPU a group's last pictures that do not fill a batch are drawn one by one: every other number would be one more
+    shape to compile and capture. `limit` caps every batch (None = by tokens alone).
     """
     groups: dict[tuple[int, int, int], list[int]] = defaultdict(list)
     for index, piece in enumerate(pieces):
@@ -77,7 +77,9 @@ def plan_batches(pieces: Sequence[Piece], *, device: str = "cuda", limit: int | 
     for (width_px, height_px, bucket), indices in longest_first:
         size = min(batch_size(width_px, height_px, bucket=bucket, device=device), limit or len(pieces))
         full = len(indices) - len(indices) % size
-        chunks = [indices[at : at + size] for at in range(0, full, size)] + [[index] for index in indices[full:]]
+        tail = indices[full:]
+        chunks = [indices[at : at + size] for at in range(0, full, size)]
+        chunks += [[index] for index in tail] if device != "cpu" else [tail] * bool(tail)
         batches += [Batch(width_px, height_px, bucket, tuple(chunk)) for chunk in chunks]
     return tuple(batches)
 
