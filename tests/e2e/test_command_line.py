@@ -48,6 +48,35 @@ def test_plan_spends_nothing_and_names_what_it_would_refuse(shop: Workshop):
     assert shop.run("status").stdout == ""
 
 
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_model_for_an_engine_that_takes_none_is_refused_before_anything_is_spent(shop: Workshop, command: str):
+    del shop.environment["ZIMAGE_ENGINE"], shop.environment["ZIMAGE_ENGINE_OPTIONS"]
+    done = shop.run(command, *RUN[1:], "--model", "weights", check=False)
+    assert done.returncode == 2
+    assert done.stderr.rstrip().endswith("The studio engine takes no options; remove model.")
+    assert "Traceback" not in done.stderr
+    assert shop.run("status").stdout == ""
+
+
+def test_another_model_is_another_run_and_the_same_one_goes_on_with_its_own(shop: Workshop):
+    shop.write(MUG | {"image": ""})
+    words = ("-s", "studio", "-c", "wechat_moments", "--engine", "sleeping")
+    drawn = ("--engine-option", f"journal={shop.folder / 'journals'}")
+
+    def pictures() -> int:
+        return sum(path.read_text().count("drawn") for path in (shop.folder / "journals").iterdir())
+
+    def runs() -> int:
+        return len(shop.run("status").stdout.splitlines())
+
+    assert "1 shot of 1 product" in shop.run("plan", "catalogue.csv", *words, *drawn, "--model", "first").stdout
+    shop.run("run", "catalogue.csv", *words, *drawn, "--model", "first")
+    shop.run("run", "catalogue.csv", *words, *drawn, "--model", "first", "--engine-option", "device=elsewhere")
+    assert (pictures(), runs()) == (1, 1)
+    shop.run("run", "catalogue.csv", *words, *drawn, "--model", "second")
+    assert (pictures(), runs()) == (2, 2)
+
+
 def test_prompts_are_linted_listed_and_previewed_with_their_files(shop: Workshop):
     assert "0 errors" in shop.run("prompts", "lint").stdout
     assert "double11" in shop.run("prompts", "list").stdout
@@ -70,6 +99,8 @@ def test_doctor_finds_this_machine_fit(shop: Workshop):
         (("run", "catalogue.csv", "-c", "ebay_main"), "taobao_main"),
         (("run", "catalogue.csv", "--engine", "dalle"), "studio"),
         (("run", "catalogue.csv", "--column", "sku"), "our_field=Your column"),
+        (("plan", "catalogue.csv", "--engine-option", "steps"), "'--engine-option steps' should read option=value"),
+        (("run", "catalogue.csv", "--model", "a", "--engine-option", "model=b"), "the model is given twice"),
         (("run", "postgresql://u:secret@localhost/db"), "ZIMAGE_CATALOGUE_PASSWORD"),
         (("rollback", "618"), "618"),
         (("publish",), "no run yet"),
