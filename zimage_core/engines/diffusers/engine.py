@@ -214,7 +214,7 @@ class DiffusersEngine:
             rgb = enlarged(rgb, final.width_px, final.height_px)
         try:
             picture, placement, notes = finish(request, final, rgb)
-        except ImageError as error:
+        except (EngineError, ImageError) as error:
             return self._failed(request, BadImage(error.sentence), seconds)
         notes = (*drawn, *notes)
         return self._rendered(order, picture, placement, notes, seconds, clock.elapsed_s() - started_s)

@@ -14,7 +14,7 @@ from zimage_core.engines.base import RenderRequest
 from zimage_core.engines.diffusers.fast.batching import Piece, plan_batches
 from zimage_core.engines.diffusers.memory import Size
 from zimage_core.engines.diffusers.prompts import Words
-from zimage_core.engines.drawing import Drawing
+from zimage_core.engines.drawing import Drawing, repaint_of
 from zimage_core.imaging.pixels import Rgb
 
 SIZE_MULTIPLE_PX: Final = 16
@@ -73,20 +73,15 @@ def shrunk(drawing: Drawing) -> Drawing:
 
 
 def resized(drawing: Drawing, width_px: int, height_px: int) -> Drawing:
-    """Return the drawing on a smaller canvas: its base and its mask averaged down, the mask kept black and white.
-
-    The placed product stays with the full-size drawing, from which it is pasted.
-    """
+    """Return the drawing on a smaller canvas: base and product averaged down, the mask made anew on its own latents."""
     size = (width_px, height_px)
-    base, repaint = drawing.base_rgb, drawing.repaint
+    base, product, repaint = drawing.base_rgb, drawing.product, drawing.repaint
+    if base is not None and product is not None and repaint is not None:
+        product = np.asarray(cv2.resize(product, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        base = np.asarray(cv2.resize(base, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        repaint = repaint_of(product)
     return dataclasses.replace(
-        drawing,
-        width_px=width_px,
-        height_px=height_px,
-        base_rgb=None if base is None else np.asarray(cv2.resize(base, size, interpolation=cv2.INTER_AREA), np.uint8),
-        repaint=None
-        if repaint is None
-        else ((cv2.resize(repaint, size, interpolation=cv2.INTER_AREA) >= 128) * 255).astype(np.uint8),
+        drawing, width_px=width_px, height_px=height_px, base_rgb=base, product=product, repaint=repaint
     )
 
 
