@@ -148,14 +148,18 @@ def _request(
 
 
 def _worded(open_rooms: Rooms, promise: Promise, change: Change, promotion_slug: str) -> Prompt:
-    """Return the promised prompt, or the paraphrase of it that this change asks for."""
-    if change.wording == 0:
+    """Return the promised prompt, or the words that this change asks for: a paraphrase, or those of another mode.
+
+    A shot that becomes a stage needs the words of an empty scene: its own name the product, which would be drawn twice.
+    """
+    mode = change.mode or promise.shot.mode
+    if change.wording == 0 and mode == promise.shot.mode:
         return promise.shot.prompt
     library = open_rooms.library
     promotion = library.promotion(promotion_slug)
     composed = library.compose(
         promise.product,
-        promise.shot.scene,
+        dataclasses.replace(promise.shot.scene, mode=mode),
         library.brand(promotion.brand),
         promotion,
         language=promise.shot.prompt.language,
