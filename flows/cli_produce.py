@@ -153,10 +153,10 @@ def _say_where_to_look(order: ProductionOrder, run_id: str, console: Console) ->
     from tasks.runs import tally_of
 
     tally, settings = tally_of(order, run_id), order.settings()
-    folder = report_folder(order, run_id).resolve()
+    folder, images = report_folder(order, run_id).resolve(), settings.out_dir.resolve() / "cdn"
     lines = [
         f"Run {run_id}: {tally.accepted} accepted, {tally.doubtful} doubtful, {tally.given_up} given up.",
-        f"Images         {settings.out_dir.resolve() / 'cdn'}",
+        f"Images         {images if images.is_dir() else 'none: nothing was accepted'}",
         f"Contact sheet  {folder / 'index.html'}",
         f"Report         {folder / 'report.csv'}",
         f"Refused rows   {folder / 'refusals.csv'}",
