@@ -118,7 +118,7 @@ def _ocr(settings: Settings) -> Iterator[str]:
 
 
 def _engine(settings: Settings) -> Iterator[str]:
-    from zimage_core.engines.registry import create_engine, known_engines
+    from zimage_core.engines.registry import create_engine, known_engines, usable_devices
 
     engine = create_engine(settings.engine, settings.engine_options)
     try:
@@ -126,6 +126,8 @@ def _engine(settings: Settings) -> Iterator[str]:
         yield f"{info.name} makes {', '.join(info.modes)}; about {info.seconds_per_image:.2f} s an image"
     finally:
         engine.close()
+    if devices := usable_devices(settings.engine, settings.engine_options):
+        yield f"one process on each of {', '.join(devices)}" if len(devices) > 1 else f"on {devices[0]}"
     yield f"known: {', '.join(sorted(known_engines()))}"
 
 
