@@ -22,7 +22,7 @@ DEVICE = "device"
 def devices_of(order: ProductionOrder) -> tuple[str, ...]:
     """Return the devices this order's engine works on side by side; empty when there is nothing to share out.
 
-    An option `device` is a choice already made. Raises ConfigurationError for an engine nobody knows.
+    An option `device` other than auto is a choice already made. Raises ConfigurationError for an engine nobody knows.
     """
     named = _devices(order.settings())
     return named if len(named) > 1 else ()
@@ -54,6 +54,6 @@ def engine_of(order: ProductionOrder) -> Engine:
 
 
 def _devices(settings: Settings) -> tuple[str, ...]:
-    if DEVICE in settings.engine_options:
+    if settings.engine_options.get(DEVICE, "auto") != "auto":
         return ()
     return settings.engine_devices or usable_devices(settings.engine, settings.engine_options)

@@ -11,10 +11,10 @@ import pytest
 from workshop import MUG, Workshop
 
 from flows.produce import produce
-from tasks.lease import shard_lease
+from tasks.lease import held_lease, shard_lease
 from tasks.order import ProductionOrder
 from tasks.runtime import opened_rooms, rooms
-from zimage_core.errors import EngineError, LedgerBusy, StorageError
+from zimage_core.errors import EngineError, LeaseLost, LedgerBusy, StorageError
 
 
 @pytest.fixture
@@ -113,6 +113,15 @@ def test_the_lease_of_a_worker_that_died_on_this_machine_is_taken_over_at_once(
     assert rooms(order).ledger.acquire_lease(shard_id, f"{socket.gethostname()}:{dead.pid}:0", 3600)
     with shard_lease(order, shard_id):
         assert rooms(order).ledger.lease_owner(shard_id) != f"{socket.gethostname()}:{dead.pid}:0"
+
+
+def test_nothing_is_written_for_a_shard_whose_lease_was_let_go(workshop: Workshop, order: ProductionOrder):
+    run_id = produce(order.model_copy(update={"publish": False}))
+    (shard_id,) = rooms(order).ledger.promised_shards(run_id)
+    with shard_lease(order, shard_id):
+        held_lease(shard_id).renew()
+    with pytest.raises(LeaseLost, match="no longer answers"):
+        held_lease(shard_id)
 
 
 def test_rooms_are_closed_when_a_command_ends(workshop: Workshop, order: ProductionOrder):

@@ -94,7 +94,6 @@ def test_an_engine_that_takes_two_calls_draws_while_pictures_are_stored_and_one_
         with opened_rooms():
             produce(order.model_copy(update={"work_dir": tmp_path / calls}))
         shares[calls] = engine.busy_share()
-    print(shares)
     assert shares["1"] < 0.67
     assert shares["2"] > 0.85
 
