@@ -96,7 +96,10 @@ class FaultEngine:
         self._calls = 0
         self._seen: Counter[str] = Counter()
         self.info: EngineInfo = dataclasses.replace(
-            inner.info, name="fault", fingerprint=content_id("fault", inner.info.fingerprint, faults)
+            inner.info,
+            name="fault",
+            fingerprint=content_id("fault", inner.info.fingerprint, faults),
+            concurrent_calls=1,  # which call is the nth must not depend on threads
         )
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Rendered | EngineFailure]:
