@@ -10,7 +10,15 @@ from types import ModuleType
 import pytest
 
 from zimage_core.engines import registry
-from zimage_core.engines.registry import BUILTIN, GROUP, collect, create_engine, engines_for_mode, known_engines, usable_devices
+from zimage_core.engines.registry import (
+    BUILTIN,
+    GROUP,
+    collect,
+    create_engine,
+    engines_for_mode,
+    known_engines,
+    usable_devices,
+)
 from zimage_core.errors import ConfigurationError
 
 
@@ -141,5 +149,5 @@ def test_an_engine_that_knows_of_no_devices_has_none() -> None:
 
 
 def test_devices_of_an_unknown_engine_are_refused_with_the_known_names() -> None:
-    with pytest.raises(ConfigurationError, match="no engine named 'stduio'.*studio"):
+    with pytest.raises(ConfigurationError, match=r"no engine named 'stduio'.*studio"):
         usable_devices("stduio", {})
