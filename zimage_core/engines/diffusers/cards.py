@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from zimage_core.engines.diffusers.memory import Card
@@ -49,6 +51,11 @@ def card_now(device: torch.device) -> Card | None:
         return None
     free_bytes, total_bytes = torch.cuda.mem_get_info(device)
     return Card(str(torch.cuda.get_device_name(device)), int(total_bytes), int(free_bytes))
+
+
+def current(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which this thread's CUDA work goes to this card; nothing on a CPU."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Final
 
 from zimage_core import clock
 from zimage_core.domain import EngineInfo, Placement, Prompt
 from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest
+from zimage_core.engines.diffusers.cards import current
 from zimage_core.engines.diffusers.detail import enlarged
 from zimage_core.engines.diffusers.frames import Frame, Watchman, what_is_wrong
 from zimage_core.engines.diffusers.orders import Order, canvas_multiple_px, halved
@@ -65,7 +67,7 @@ class DiffusersEngine:
         if not requests:
             return []
         self._watchman.ensure_trusted()
-        with self._device_lock:
+        with self._holding_device():
             tokenizer = self._loaded().tokenizer
         answers: dict[int, Future[Answer]] = {}
         orders: dict[int, Order] = {}
@@ -88,7 +90,7 @@ class DiffusersEngine:
 
     def expect(self, prompts: Sequence[Prompt]) -> None:
         """Encode the words of pictures to come in one go: with the text encoder in host memory that is one visit."""
-        with self._device_lock:
+        with self._holding_device():
             painter = self._loaded()
             words = []
             for prompt in prompts:
@@ -101,7 +103,7 @@ class DiffusersEngine:
     def close(self) -> None:
         """Stop what is being drawn and let go of the device's memory."""
         self.watch.cancel()
-        with self._device_lock:
+        with self._holding_device():
             if self._painter is not None:
                 self._painter.release()
             self._painter = None
@@ -143,14 +145,14 @@ class DiffusersEngine:
 
     def _drawn(self, orders: Sequence[Order]) -> list[tuple[Order, Future[Answer]]]:
         """Draw orders batch by batch; while one batch is drawn, the frames of the one before it come home."""
-        with self._device_lock:
+        with self._holding_device():
             batches = deque(self._loaded().plan(orders))
         flying, futures = deque[tuple[Launched, float]](), list[tuple[Order, Future[Answer]]]()
         while batches or flying:
             if batches:
                 batch, started_s = batches.popleft(), clock.elapsed_s()
                 try:
-                    with self._device_lock:
+                    with self._holding_device():
                         launched = self._loaded().launch(batch)
                 except EngineError as error:
                     lost = [order for some in (batch, *batches) for order in some]
@@ -197,7 +199,7 @@ class DiffusersEngine:
 
     def _drawn_again(self, order: Order) -> Frame | None:
         try:
-            with self._device_lock:
+            with self._holding_device():
                 return self._loaded().draw_again(order)
         except (EngineError, RuntimeError, MemoryError) as error:
             log.warning("The second try failed as well: %s", error)
@@ -244,6 +246,12 @@ class DiffusersEngine:
         )
         known.__cause__ = error.__cause__
         return EngineFailure(request.attempt_id, known, seconds)
+
+    @contextmanager
+    def _holding_device(self) -> Iterator[None]:
+        """Keep the device to this thread, and make it the thread's own: a new thread begins on the first card."""
+        with self._device_lock, current(self._setup.device):
+            yield
 
     def _loaded(self) -> Painter:
         """Return the model, loading it at the first call; the device lock is held."""
