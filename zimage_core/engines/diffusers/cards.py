@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -56,6 +57,13 @@ def card_now(device: torch.device) -> Card | None:
 def current(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which this thread's CUDA work goes to this card; nothing on a CPU."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back to the device what Python no longer holds."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:

@@ -17,9 +17,11 @@ from typing import Any, Final
 from zimage_core import clock
 from zimage_core.domain import EngineInfo, Placement, Prompt
 from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest
-from zimage_core.engines.diffusers.cards import current
+from zimage_core.engines.diffusers.cards import card_now, current, free_memory
 from zimage_core.engines.diffusers.detail import enlarged
+from zimage_core.engines.diffusers.failures import is_out_of_memory
 from zimage_core.engines.diffusers.frames import Frame, Watchman, what_is_wrong
+from zimage_core.engines.diffusers.memory import choose_profile, smaller_profile
 from zimage_core.engines.diffusers.orders import Order, canvas_multiple_px, halved
 from zimage_core.engines.diffusers.painter import Launched, Painter
 from zimage_core.engines.diffusers.prompts import fitted
@@ -261,7 +263,7 @@ class DiffusersEngine:
             raise self._cannot_load
         if self._painter is None:
             try:
-                self._painter = Painter(self._setup, self.watch)
+                self._painter = self._load()
             except ConfigurationError as error:
                 # retryable, so that the shots wait for a mended configuration; remembered, so that they wait briefly
                 self._cannot_load = EngineUnavailable(
@@ -269,6 +271,21 @@ class DiffusersEngine:
                 )
                 raise self._cannot_load from error
         return self._painter
+
+    def _load(self) -> Painter:
+        """Load the model in the profile that fits; when memory runs out on the way, in the next smaller one."""
+        setup = self._setup
+        profile = choose_profile(setup.options, setup.footprint, card_now(setup.device), setup.quantization)
+        while True:
+            try:
+                return Painter(setup, self.watch, profile)
+            except (RuntimeError, MemoryError) as error:
+                lower = smaller_profile(profile, setup.options) if is_out_of_memory(error) else None
+                if lower is None:
+                    raise
+            log.warning("The model did not load: %s.", lower.reason)
+            profile = lower
+            free_memory(setup.device)
 
 
 def _done(answer: Answer) -> Future[Answer]:

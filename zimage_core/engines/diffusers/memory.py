@@ -95,6 +95,18 @@ def choose_profile(options: Options, parts: Footprint, card: Card | None, quanti
     return Profile("small", f"profile small: {free}; one part at a time is on the card, and pictures take longer")
 
 
+def smaller_profile(profile: Profile, options: Options) -> Profile | None:
+    """Return the next profile down, for when loading itself ran out of memory; None where there is none to choose.
+
+    What was free when the profile was chosen may be taken by the time the weights arrive.
+    """
+    below: dict[ProfileName, ProfileName] = {"fast": "balanced", "balanced": "small"}
+    if options.profile != "auto" or profile.name not in below:
+        return None
+    name = below[profile.name]
+    return Profile(name, f"profile {name}, because loading in profile {profile.name} ran out of memory")
+
+
 def _gib(size_bytes: int) -> str:
     return f"{size_bytes / GIB:.1f}"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import gc
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -17,7 +16,7 @@ from typing import Any
 
 import torch
 
-from zimage_core.engines.diffusers.cards import card_now
+from zimage_core.engines.diffusers.cards import free_memory
 from zimage_core.engines.diffusers.detail import add_detail
 from zimage_core.engines.diffusers.failures import SAID, broken, is_out_of_memory, landed, too_large
 from zimage_core.engines.diffusers.fast.decoder import Decoder
@@ -29,7 +28,7 @@ from zimage_core.engines.diffusers.fast.transfer import FrameQueue
 from zimage_core.engines.diffusers.frames import Frame
 from zimage_core.engines.diffusers.gate import GATE_SIDE_PX, ask_gate
 from zimage_core.engines.diffusers.loading import load_components
-from zimage_core.engines.diffusers.memory import Rung, Thrift, after_out_of_memory, choose_profile
+from zimage_core.engines.diffusers.memory import Profile, Rung, Thrift, after_out_of_memory
 from zimage_core.engines.diffusers.orders import Order, planned, shrunk
 from zimage_core.engines.diffusers.prompts import CaptionStore, Words
 from zimage_core.engines.diffusers.residency import Residency
@@ -54,11 +53,9 @@ class Launched:
 class Painter:
     """A model held as its profile says. Raises ConfigurationError while it is made when the model cannot be used."""
 
-    def __init__(self, setup: Setup, watch: StepWatch) -> None:
+    def __init__(self, setup: Setup, watch: StepWatch, profile: Profile) -> None:
         self._setup, self._watch = setup, watch
         options = dataclasses.replace(setup.options, quantization=setup.quantization)
-        card = card_now(setup.device)
-        profile = choose_profile(options, setup.footprint, card, setup.quantization)
         load_on = str(setup.device) if profile.name == "fast" else "cpu"
         parts = load_components(options, setup.files, dtype=setup.dtype, device=load_on)
         self._parts = parts
@@ -274,9 +271,7 @@ class Painter:
     def _free(self) -> None:
         if self._fast is not None:
             self._fast.clear()
-        gc.collect()
-        if self._setup.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_memory(self._setup.device)
 
 
 def _bases(batch: Sequence[Order]) -> tuple[list[Rgb], list[Any]]:

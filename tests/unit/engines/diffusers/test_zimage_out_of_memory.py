@@ -96,6 +96,37 @@ def test_a_surface_with_structure_is_never_drawn_smaller(engine: DiffusersEngine
     assert isinstance(answer, EngineFailure)
 
 
+def test_a_model_that_does_not_load_is_loaded_in_the_next_smaller_profile(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from zimage_core.engines.diffusers import engine as module
+
+    tried: list[str] = []
+
+    class Crowded(module.Painter):  # type: ignore[name-defined,misc]
+        def __init__(self, setup: Any, watch: Any, profile: Any) -> None:
+            tried.append(profile.name)
+            if profile.name == "fast":
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            super().__init__(setup, watch, profile)
+
+    monkeypatch.setattr(module, "Painter", Crowded)
+    made = create({"model": str(tiny_checkpoint), "cache": str(tmp_path)})
+    (answer,) = made.render([request_for()])
+    made.close()
+    assert isinstance(answer, Rendered)
+    assert tried == ["fast", "balanced"]
+    assert "profile balanced, because loading in profile fast ran out of memory" in caplog.text
+
+
+def test_a_profile_that_was_asked_for_is_not_swapped() -> None:
+    from zimage_core.engines.diffusers.memory import Profile, smaller_profile
+    from zimage_core.engines.diffusers.options import Options
+
+    assert smaller_profile(Profile("fast", ""), Options(model="m", profile="fast")) is None
+    assert smaller_profile(Profile("small", ""), Options(model="m")) is None
+
+
 @pytest.mark.parametrize(
     "error",
     [
