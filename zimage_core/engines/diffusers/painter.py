@@ -60,6 +60,8 @@ class Painter:
         parts = load_components(options, setup.files, dtype=setup.dtype, device=load_on)
         self._parts = parts
         self.residency = Residency(parts, profile.name, setup.device)
+        if profile.name == "small":
+            parts.vae.enable_tiling()
         self.tokenizer = copy.deepcopy(parts.tokenizer)  # counting and encoding may happen in two threads
         self.captions = CaptionStore(options, parts.tokenizer, self.residency.for_text)
         self._stock = StockSampler(parts, options, setup.device, watch)
@@ -68,7 +70,7 @@ class Painter:
         self._frames = FrameQueue(
             Decoder(parts.vae, compiled=self._fast is not None and self._compiles, channels_last=on_gpu)
         )
-        self._thrift = Thrift()
+        self._thrift = Thrift(tiling=profile.name == "small")
         self._batches = True
         log.info(
             "Loaded %s: %.1f GB in %.1f s; %s; %s.",
@@ -191,12 +193,12 @@ class Painter:
         return self._frames.submit(draw())[0].result()
 
     def _notes(self, batch: Sequence[Order]) -> tuple[str, ...]:
-        """What a reader of the attempt should know of how it was drawn."""
-        return tuple(
-            f"Memory ran short: drawn at {shrunk(order.drawing).width_px} px and enlarged."
-            for order in batch[:1]
-            if order.size in self._thrift.shrunk and order.may_shrink
-        )
+        """Return what a reader of the attempts should know of how they were drawn: what was given up for memory."""
+        notes = ("Decoded in tiles, to save memory.",) if self._parts.vae.use_tiling else ()
+        first = batch[0]
+        if first.size in self._thrift.shrunk and first.may_shrink:
+            notes += (f"Memory ran short: drawn at {shrunk(first.drawing).width_px} px and enlarged.",)
+        return notes
 
     # ------------------------------------------------------------ making, and making do
 

@@ -117,6 +117,11 @@ def test_the_detail_step_draws_small_and_doubles(new_engine: Any, monkeypatch: p
     assert len(seen) == 8 + 3, "eight steps at half the size, then the last three of eight over the one tile"
 
 
+def test_the_small_profile_decodes_in_tiles_and_says_so(new_engine: Any) -> None:
+    rendered = picture(new_engine(profile="small").render([request_for()])[0])
+    assert rendered.notes == ("Decoded in tiles, to save memory.",)
+
+
 def test_packshots_are_made_without_the_model_where_they_are_asked_for(new_engine: Any) -> None:
     assert "packshot" not in new_engine().info.modes
     engine = new_engine(packshots="yes")
