@@ -194,11 +194,12 @@ class Painter:
 
     def _notes(self, batch: Sequence[Order]) -> tuple[str, ...]:
         """Return what a reader of the attempts should know of how they were drawn: what was given up for memory."""
-        notes = ("Decoded in tiles, to save memory.",) if self._parts.vae.use_tiling else ()
-        first = batch[0]
+        notes, first = list[str](), batch[0]
+        if self._parts.vae.use_tiling:
+            notes.append("Decoded in tiles, to save memory.")
         if first.size in self._thrift.shrunk and first.may_shrink:
-            notes += (f"Memory ran short: drawn at {shrunk(first.drawing).width_px} px and enlarged.",)
-        return notes
+            notes.append(f"Memory ran short: drawn at {shrunk(first.drawing).width_px} px and enlarged.")
+        return tuple(notes)
 
     # ------------------------------------------------------------ making, and making do
 
