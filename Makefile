@@ -27,7 +27,7 @@ $(VENV)/.demo-ready: $(BIN)/python pyproject.toml constraints.txt packaging/syst
 $(VENV)/.dev-ready: $(VENV)/.demo-ready
 	packaging/system-packages.sh test
 	@echo "Installing development packages, torch among them (once, some minutes) ..."
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev,gpu]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev,gpu,serve]'
 	@touch $@
 
 demo: $(VENV)/.demo-ready ## make, grade and publish images of the example catalogue, on the CPU

@@ -1,0 +1,1 @@
+"""ComfyUI servers, by workflow templates in API format."""

@@ -1,0 +1,1 @@
+"""z-image-turbo at DashScope / Model Studio."""

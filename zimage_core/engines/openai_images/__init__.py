@@ -1,0 +1,1 @@
+"""Engines behind `POST /v1/images/generations`: SGLang Diffusion and vLLM-Omni."""
