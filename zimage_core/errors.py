@@ -11,6 +11,7 @@
     │   ├── EngineTimeout           ... it took too long                      (retryable)
     │   ├── EngineOutOfMemory       ... it ran out of memory                  (retryable)
     │   ├── EngineRefused           ... it does not do this kind of request
+    │   │   └── ContentRefused      ...... its content filter objects: other words may pass
     │   └── BadImage                ... it answered with something unusable   (retryable: another call may do better)
     ├── ImageError                  a photo cannot be decoded or is not safe to decode
     ├── QualityError                grading itself could not be done (never the same as a poor grade)
@@ -129,6 +130,10 @@ class EngineOutOfMemory(EngineError):
 
 class EngineRefused(EngineError):
     """The engine does not do this kind of request; asking again will not help."""
+
+
+class ContentRefused(EngineRefused):
+    """The engine's content filter objects to the words or to what was drawn; other words may pass, the same will not."""
 
 
 class BadImage(EngineError):

@@ -11,6 +11,7 @@ operator is told what to do instead of paying for the same picture again.
     not our product    inpaint becomes stage: the backdrop is drawn alone and the photo's pixels are put over it
     a soft photo       size: fewer pixels, so that its edges are sharp again; once
     the photo itself   otherwise nothing
+    a content filter   wording: the engine would not draw these words, so there is no picture and no grade
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from zimage_core.domain import Attempt, Change, Finding, Grade, Shot, Verdict
+from zimage_core.errors import ContentRefused
 
 Remedy = Literal["backdrop", "layout", "wording", "mode", "size"]
 
@@ -58,13 +60,14 @@ def next_verdict(shot: Shot, history: Sequence[tuple[Attempt, Grade | None]], *,
     """Return what to do next, from the shot's attempts in the order they were made, each with its grade if it has one.
 
     Pure. Attempts without a grade do not count: an engine that was busy is the caller's to retry; one that refused ends
-    the shot. With nothing graded the first attempt is asked for. `regenerate` always carries a change that no graded
-    attempt had, and is never given once `max_attempts` attempts are graded, so every shot ends.
+    the shot, unless it was the words its content filter objected to: that is an attempt, and the next one says it in
+    other words. With nothing tried the first attempt is asked for. `regenerate` always carries a change that no such
+    attempt had, and is never given once `max_attempts` of them are used, so every shot ends.
     """
     if history:
         last, last_grade = history[-1]
         if last_grade is None and last.error_code is not None and not last.error_retryable:
-            return Verdict("give_up", f"{last.error}")
+            return _after_refusal(shot, history, max_attempts)
     graded = [(attempt, grade) for attempt, grade in history if grade is not None]
     if not graded:
         if max_attempts < 1:
@@ -79,7 +82,33 @@ def next_verdict(shot: Shot, history: Sequence[tuple[Attempt, Grade | None]], *,
     change, why = (None, "") if used >= max_attempts else _next_change(shot, graded)
     if change is not None:
         return Verdict("regenerate", f"Attempt {attempt.number} is a C ({grade.score:.2f}): {why}", change)
-    return _end(shot, graded, exhausted=used >= max_attempts)
+    return _end(shot, graded, used=used if used >= max_attempts else None)
+
+
+def _after_refusal(shot: Shot, history: Sequence[tuple[Attempt, Grade | None]], max_attempts: int) -> Verdict:
+    """Return what follows an attempt the engine refused for good: other words for a content filter, else the end."""
+    last = history[-1][0]
+    if not _is_content_refusal(last):
+        return Verdict("give_up", f"{last.error}")
+    tried = [attempt for attempt, grade in history if grade is not None or _is_content_refusal(attempt)]
+    used = max(len(tried), last.number)
+    if used < max_attempts:
+        wording = 1 + max(attempt.change.wording for attempt in tried)
+        change = dataclasses.replace(last.change, wording=wording, why=f"{last.error}")
+        return Verdict("regenerate", f"Attempt {last.number} was refused for its content: {last.error}", change)
+    graded = [(attempt, grade) for attempt, grade in history if grade is not None]
+    if graded:
+        return _end(shot, graded, used=used)
+    return Verdict(
+        "give_up",
+        f"All {used} attempts are used; attempt {last.number} was refused for its content: {last.error} Check "
+        f"the name and the scene of {shot.sku} against the engine's content rules, or choose another engine for it.",
+    )
+
+
+def _is_content_refusal(attempt: Attempt) -> bool:
+    """Tell by the stored code: the error itself did not outlive the process that saw it."""
+    return attempt.error_code == ContentRefused.__name__
 
 
 def _next_change(shot: Shot, graded: Sequence[tuple[Attempt, Grade]]) -> tuple[Change | None, str]:
@@ -138,13 +167,16 @@ def _apply(remedy: Remedy, change: Change, earlier: Sequence[Change]) -> Change 
     return dataclasses.replace(change, backdrop=left[0]) if left else None
 
 
-def _end(shot: Shot, graded: Sequence[tuple[Attempt, Grade]], *, exhausted: bool) -> Verdict:
-    """Return the last verdict: a better earlier attempt goes to a person, else the shot is given up with advice."""
+def _end(shot: Shot, graded: Sequence[tuple[Attempt, Grade]], *, used: int | None) -> Verdict:
+    """Return the last verdict: a better earlier attempt goes to a person, else the shot is given up with advice.
+
+    `used`: how many attempts were the whole budget; None when no change was left to try before it was used up.
+    """
     best_attempt, best = max(graded, key=lambda pair: (pair[1].letter != "C", pair[1].score))
     if best.letter != "C":
         reason = f"Attempt {best_attempt.number} ({best.letter}, {best.score:.2f}) stayed the best: {_first(best)}"
         return Verdict("review", reason, attempt_id=best_attempt.attempt_id)
-    spent = f"All {len(graded)} attempts are used" if exhausted else "No change could cure it"
+    spent = "No change could cure it" if used is None else f"All {used} attempts are used"
     lacking = _lacking(best)
     advice = next((_ADVICE[finding.check] for finding in lacking if finding.check in _ADVICE), "")
     said = f" {advice.format(sku=shot.sku)}." if advice else ""

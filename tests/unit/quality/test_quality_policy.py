@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zimage_core.domain import Attempt, Change, Finding, Grade, Light, Mode, Prompt, Scene, Shot, Stage, Verdict
+from zimage_core.errors import ContentRefused
 from zimage_core.imaging.overlay_layout import LAYOUT_COUNT
 from zimage_core.quality.checks import CHECKS
 from zimage_core.quality.policy import OVERLAY_LAYOUTS, next_verdict
@@ -146,6 +147,51 @@ def test_an_engine_that_was_busy_costs_no_attempt() -> None:
     assert next_verdict(shot_of(), [failed, (busy, None)], max_attempts=2).kind == "regenerate"
 
 
+def refused_for_content(number: int, change: Change | None = None) -> tuple[Attempt, None]:
+    said = "The content filter objects to these words."
+    return attempt_of(number, change, error_code=ContentRefused("").code, error=said), None
+
+
+def test_words_that_a_content_filter_refuses_are_said_otherwise() -> None:
+    result = next_verdict(shot_of(), [refused_for_content(1)], max_attempts=3)
+    assert result.kind == "regenerate"
+    assert dataclasses.replace(result.change, why="") == Change(wording=1)
+    assert "content filter objects" in result.change.why
+
+
+def test_other_words_keep_what_was_changed_before_and_were_never_used() -> None:
+    history = [
+        (attempt_of(1, Change(wording=2)), graded("C", finding("separation", 0.1))),
+        refused_for_content(2, Change(wording=2, backdrop="contrast")),
+    ]
+    result = next_verdict(shot_of(), history, max_attempts=3)
+    assert dataclasses.replace(result.change, why="") == Change(wording=3, backdrop="contrast")
+
+
+def test_a_content_filter_that_refuses_every_wording_ends_the_shot_within_its_budget_with_advice() -> None:
+    history = [refused_for_content(1), refused_for_content(2, Change(wording=1))]
+    result = next_verdict(shot_of(), history, max_attempts=2)
+    assert result.kind == "give_up"
+    assert result.reason.startswith("All 2 attempts are used; attempt 2 was refused for its content")
+    assert "MUG-0101" in result.reason
+
+
+def test_a_content_refusal_at_the_end_does_not_hide_a_better_attempt_before_it() -> None:
+    history = [
+        (attempt_of(1), graded("B", finding("separation", 0.5), score=0.8)),
+        refused_for_content(2, Change(wording=1)),
+    ]
+    result = next_verdict(shot_of(), history, max_attempts=2)
+    assert (result.kind, result.attempt_id) == ("review", "a1")
+
+
+def test_an_attempt_refused_for_its_content_counts_against_the_budget() -> None:
+    history = [refused_for_content(1), (attempt_of(2, Change(wording=1)), graded("C", finding("separation", 0.1)))]
+    assert next_verdict(shot_of(), history, max_attempts=3).kind == "regenerate"
+    ended = next_verdict(shot_of(), history, max_attempts=2)
+    assert ended.reason.startswith("All 2 attempts are used; attempt 2 was the best")
+
+
 def test_the_layouts_are_as_many_as_the_overlay_has() -> None:
     assert OVERLAY_LAYOUTS == LAYOUT_COUNT
 
@@ -190,15 +236,25 @@ def test_any_history_gets_a_reasoned_verdict_and_never_a_change_it_had(mode, ref
         assert len(had) < tries
 
 
+answers = st.lists(st.one_of(grades, st.just(None)), min_size=8, max_size=8)
+
+
 @settings(deadline=None)
-@given(modes, st.sampled_from([None, "mug.jpg"]), st.lists(grades, min_size=8, max_size=8), st.integers(1, 6))
-def test_whatever_the_grades_every_shot_ends_within_its_budget(mode, reference, world, tries) -> None:
+@given(modes, st.sampled_from([None, "mug.jpg"]), answers, st.integers(1, 6))
+def test_whatever_the_grades_and_content_refusals_every_shot_ends_within_its_budget(
+    mode, reference, world, tries
+) -> None:
     history: list[tuple[Attempt, Grade | None]] = []
     result = next_verdict(shot_of(mode, reference), history, max_attempts=tries)
     while result.kind == "regenerate":
         assert len(history) < tries
         number = len(history) + 1
-        history.append((attempt_of(number, result.change), world[number - 1]))
+        answer = world[number - 1]
+        history.append(
+            refused_for_content(number, result.change)
+            if answer is None
+            else (attempt_of(number, result.change), answer)
+        )
         result = next_verdict(shot_of(mode, reference), history, max_attempts=tries)
     tried = [dataclasses.replace(attempt.change, why="") for attempt, _ in history]
     assert len(set(tried)) == len(tried)
