@@ -133,7 +133,7 @@ class EngineRefused(EngineError):
 
 
 class ContentRefused(EngineRefused):
-    """The engine's content filter objects to the words or to what was drawn; other words may pass, the same will not."""
+    """The engine's content filter objects to the words, or to what was drawn from them; other words may pass."""
 
 
 class BadImage(EngineError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -49,6 +49,14 @@ class Settings(BaseSettings):
     batch_size: int = Field(8, ge=1, le=256, description="Requests handed to the engine in one call.")
     shard_size: int = Field(200, ge=1, le=10_000, description="The most shots one subflow run answers for.")
     lease_s: float = Field(60.0, ge=1, description="A shard whose owner is silent for this long may be taken over.")
+    moderation_url: str | None = Field(
+        None, description="Where each accepted picture is asked about before it is published; none = nobody is asked."
+    )
+    moderation_key: SecretStr | None = Field(None, description="The key of the moderation service.")
+    moderation_auth: Literal["bearer", "hmac"] = Field(
+        "bearer", description="bearer: the key is sent; hmac: each request is signed with it and it is not sent."
+    )
+    moderation_timeout_s: float = Field(20.0, gt=0, le=300, description="How long one moderation answer may take.")
     max_photo_megapixels: float = Field(80.0, gt=0, description="Larger photos are refused before they are decoded.")
 
     @field_validator("engine_devices", mode="before")

@@ -6,8 +6,9 @@ May touch:        nothing.
 Never:            counts on the order in which rows were written; content ids alone lead from one attempt to the next.
 
 Attempt 1 changes nothing. Its verdict accepts it, hands it to a person, gives the shot up, or names the change that
-attempt 2 makes; and so on. A person's decision on an attempt outranks the verdict on it. Whoever asks (a shard that
-resumes after a crash, a report, a publisher) walks the same chain and comes to the same end.
+attempt 2 makes; and so on. A person's decision on an attempt outranks the verdict on it, but for an approval given
+before something was learnt that the verdict rests on (`Verdict.since`). Whoever asks (a shard that resumes after a
+crash, a report, a publisher) walks the same chain and comes to the same end.
 """
 
 from __future__ import annotations
@@ -59,15 +60,23 @@ def standing_of(
             last = chain[-1] if chain else None
             return Standing(state, "render", number, change, last, failure or change.why, tuple(chain))
         chain.append(attempt)
-        verdict, decision = verdicts.get(attempt_id), decisions.get(attempt_id)
+        verdict = verdicts.get(attempt_id)
         if verdict is None:
             return Standing("promised", "grade", number, change, attempt, "", tuple(chain))
+        decision = _that_counts(decisions.get(attempt_id), verdict)
         asked = _next_change(change, verdict, decision)
         if asked is None:
             state, reason = _end(verdict, decision)
             meant = attempts.get(verdict.attempt_id or attempt_id, attempt) if decision is None else attempt
             return Standing(state, "nothing", number, change, meant, reason, tuple(chain))
         number, change = number + 1, asked
+
+
+def _that_counts(decision: Decision | None, verdict: Verdict) -> Decision | None:
+    """Return the decision, but for an approval given before what the verdict rests on was known."""
+    if decision is None or verdict.since is None or decision.kind != "approve":
+        return decision
+    return decision if decision.decided_at >= verdict.since else None
 
 
 def _next_change(change: Change, verdict: Verdict, decision: Decision | None) -> Change | None:

@@ -50,12 +50,15 @@ class Verdict:
     """What policy decides next for a shot. `change` is set only for regenerate.
 
     `attempt_id` is set when the verdict is about an earlier attempt than the one just graded: the best of them all.
+    `since` is set when the verdict rests on something learnt at that moment: an approval given before did not know of
+    it and does not count.
     """
 
     kind: VerdictKind
     reason: str
     change: Change | None = None
     attempt_id: str | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

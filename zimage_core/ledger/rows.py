@@ -224,11 +224,10 @@ def finding_rows(grade: Grade) -> list[dict[str, Any]]:
 
 
 def verdict_row(run_id: str, recorded: RecordedVerdict, at: datetime) -> dict[str, Any]:
-    """A verdict; the same kind and change for the same run, attempt and grade is the same row."""
+    """A verdict; the same kind and change for the same run, attempt, grade and moment is the same row."""
     verdict = recorded.verdict
-    key = content_id(
-        "verdict", run_id, recorded.shot_id, recorded.attempt_id, recorded.grade_id, verdict.kind, verdict.change
-    )
+    about = (run_id, recorded.shot_id, recorded.attempt_id, recorded.grade_id, verdict.kind, verdict.change)
+    key = content_id("verdict", *about, *(() if verdict.since is None else (verdict.since,)))
     return {
         "verdict_id": key,
         "run_id": run_id,

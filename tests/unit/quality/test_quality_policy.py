@@ -249,12 +249,8 @@ def test_whatever_the_grades_and_content_refusals_every_shot_ends_within_its_bud
     while result.kind == "regenerate":
         assert len(history) < tries
         number = len(history) + 1
-        answer = world[number - 1]
-        history.append(
-            refused_for_content(number, result.change)
-            if answer is None
-            else (attempt_of(number, result.change), answer)
-        )
+        made = attempt_of(number, result.change), world[number - 1]
+        history.append(refused_for_content(number, result.change) if made[1] is None else made)
         result = next_verdict(shot_of(mode, reference), history, max_attempts=tries)
     tried = [dataclasses.replace(attempt.change, why="") for attempt, _ in history]
     assert len(set(tried)) == len(tried)

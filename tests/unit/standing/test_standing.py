@@ -1,6 +1,7 @@
 """The walk that decides what every shot needs next."""
 
-from datetime import UTC, datetime
+import dataclasses
+from datetime import UTC, datetime, timedelta
 
 from zimage_core.domain import Attempt, Change, Decision, Verdict, attempt_id_of, seed_of
 from zimage_core.standing import standing_of
@@ -89,6 +90,23 @@ def test_a_person_may_ask_for_another_even_of_an_accepted_picture():
     standing = standing_of(SHOT, by_id(first), verdicts, decided(first, "regenerate", "more air"), {})
     assert (standing.needs, standing.number, standing.change.wording) == ("render", 2, 1)
     assert "mei asked for another: more air" in standing.change.why
+
+
+def test_an_approval_given_before_the_verdict_learnt_something_does_not_count():
+    first = made(1)
+    learnt = datetime(2026, 1, 2, tzinfo=UTC)
+    verdicts = {first.attempt_id: Verdict("review", "the moderation service wants a person", since=learnt)}
+    early, late = decided(first, "approve"), decided(first, "approve")
+    late[first.attempt_id] = dataclasses.replace(late[first.attempt_id], decided_at=learnt + timedelta(seconds=1))
+    assert standing_of(SHOT, by_id(first), verdicts, early, {}).state == "doubtful"
+    assert standing_of(SHOT, by_id(first), verdicts, late, {}).state == "accepted"
+
+
+def test_a_rejection_or_a_wish_for_another_counts_whenever_it_was_made():
+    first = made(1)
+    verdicts = {first.attempt_id: Verdict("accept", "allowed", since=datetime(2026, 1, 2, tzinfo=UTC))}
+    assert standing_of(SHOT, by_id(first), verdicts, decided(first, "reject"), {}).state == "given_up"
+    assert standing_of(SHOT, by_id(first), verdicts, decided(first, "regenerate"), {}).needs == "render"
 
 
 def test_a_decision_cannot_publish_what_the_verdict_gave_up():
