@@ -163,7 +163,7 @@ def load_serve_settings(**overrides: object) -> ServeSettings:
 def _loaded(kind: type[Loaded], prefix: str, overrides: Mapping[str, object]) -> Loaded:
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return kind(**given)
+        return kind(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         wrong = "; ".join(
             f"{prefix}_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
