@@ -95,6 +95,7 @@ class RequestForm(Form):
     reference: str | None = Field(
         None, description="The cut-out product: base64 of an RGBA PNG with the text chunk `zimage-cutout`."
     )
+    fingerprint: Id = Field("", description="The engine that was asked for; another one must not draw this. '' = any.")
 
     @field_validator("scene")
     @classmethod
@@ -109,8 +110,8 @@ class RequestForm(Form):
         return scene
 
 
-def request_form(request: RenderRequest) -> RequestForm:
-    """Return the request as it travels; the product's cut-out as a lossless PNG."""
+def request_form(request: RenderRequest, *, fingerprint: str = "") -> RequestForm:
+    """Return the request as it travels; the product's cut-out as a lossless PNG. `fingerprint`: the engine meant."""
     reference = None if request.reference is None else _to_base64(cutout_to_png(request.reference))
     return RequestForm(
         attempt_id=request.attempt_id,
@@ -125,11 +126,24 @@ def request_form(request: RenderRequest) -> RequestForm:
         width_px=request.width_px,
         height_px=request.height_px,
         reference=reference,
+        fingerprint=fingerprint,
     )
 
 
-def request_from(form: RequestForm) -> RenderRequest:
-    """Return the request that travelled. Raises EngineRefused when its cut-out cannot be read."""
+def request_from(form: RequestForm, info: EngineInfo | None = None) -> RenderRequest:
+    """Return the request that travelled.
+
+    Raises EngineRefused when its cut-out cannot be read, and EngineUnavailable when it is meant for another engine than
+    `info`: the server was started again with another model while a run was under way, whose shots had better wait.
+    """
+    if info is not None and form.fingerprint not in ("", info.fingerprint):
+        raise EngineUnavailable(
+            f"This server's engine is {info.fingerprint} now, the picture is to be made by {form.fingerprint}; start "
+            "the server with that engine again, or start the run anew with this one.",
+            sku=form.sku,
+            shot_id=form.shot_id,
+            attempt=form.number,
+        )
     return RenderRequest(
         attempt_id=form.attempt_id,
         sku=form.sku,
@@ -175,8 +189,10 @@ class GenerateBody(BaseModel):
     zimage: RequestForm | None = Field(None, description="The whole request; the fields above are then ignored.")
 
 
-def generate_body(request: RenderRequest, *, steps: int = 8, guidance: float = 0.0) -> GenerateBody:
-    """Return the body that carries a whole request to our own server."""
+def generate_body(
+    request: RenderRequest, *, steps: int = 8, guidance: float = 0.0, fingerprint: str = ""
+) -> GenerateBody:
+    """Return the body that carries a whole request to our own server; `fingerprint` names the engine that is meant."""
     return GenerateBody(
         prompt=request.prompt.text,
         negative_prompt=request.prompt.negative,
@@ -185,7 +201,7 @@ def generate_body(request: RenderRequest, *, steps: int = 8, guidance: float = 0
         num_inference_steps=steps,
         guidance_scale=guidance,
         seed=request.seed,
-        zimage=request_form(request),
+        zimage=request_form(request, fingerprint=fingerprint),
     )
 
 
@@ -200,6 +216,7 @@ class RenderedForm(Form):
     seconds: float = Field(ge=0.0)
     cost_usd: float = Field(ge=0.0)
     notes: tuple[str, ...] = ()
+    fingerprint: Id = Field("", description="The engine that drew it.")
 
 
 class GenerateAnswer(BaseModel):
@@ -211,8 +228,11 @@ class GenerateAnswer(BaseModel):
     zimage: RenderedForm | None = None
 
 
-def generate_answer(rendered: Rendered, png: bytes | None = None) -> GenerateAnswer:
-    """Return the answer that carries a picture; `png` are its bytes where they are already encoded."""
+def generate_answer(rendered: Rendered, png: bytes | None = None, *, fingerprint: str = "") -> GenerateAnswer:
+    """Return the answer that carries a picture; `png` are its bytes where they are already encoded.
+
+    `fingerprint` is that of the engine that drew it: the other side then knows that it is still the same one.
+    """
     return GenerateAnswer(
         image=_to_base64(encode_png(rendered.rgb) if png is None else png),
         zimage=RenderedForm(
@@ -221,6 +241,7 @@ def generate_answer(rendered: Rendered, png: bytes | None = None) -> GenerateAns
             seconds=rendered.seconds,
             cost_usd=rendered.cost_usd,
             notes=rendered.notes,
+            fingerprint=fingerprint,
         ),
     )
 

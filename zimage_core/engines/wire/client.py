@@ -15,11 +15,11 @@ import httpx
 from pydantic import SecretStr
 
 from zimage_core import clock
-from zimage_core.engines.wire.replies import EngineLocked, Reply, error_for_status
+from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable, Reply, error_for_status
 from zimage_core.engines.wire.transport import Deadline, DeadlineTransport
 from zimage_core.errors import ConfigurationError, EngineError, EngineTimeout, EngineUnavailable
 
-__all__ = ["EngineLocked", "Limits", "Reply", "Wire", "error_for_status"]
+__all__ = ["EngineLocked", "EngineUnreachable", "Limits", "Reply", "Wire", "error_for_status"]
 
 MASK: Final = "***"
 _SCHEMES: Final = ("bearer", "basic", "token", "apikey", "api-key")
@@ -34,6 +34,7 @@ _BROKEN: Final = (
     ssl.SSLError,
     OSError,
 )
+_NOT_SENT: Final = (httpx.ConnectError, httpcore.ConnectError, httpx.UnsupportedProtocol, httpcore.UnsupportedProtocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,10 @@ class Wire:
         try:
             with self._deadline.within(seconds):
                 return self._redirected(method, url, given, content, files, bare, started_s)
+        except (httpx.ConnectTimeout, httpcore.ConnectTimeout) as error:
+            raise self._unavailable(
+                endpoint, httpcore.ConnectError(f"no connection in time, {type(error).__name__}")
+            ) from None
         except _LATE as error:
             took_s = self._elapsed_s() - started_s
             raise EngineTimeout(
@@ -233,9 +238,12 @@ class Wire:
                 "your own, name its authority with option ca_file.",
                 engine=self.engine,
             )
+        if isinstance(error, _NOT_SENT):
+            return EngineUnreachable(
+                f"Engine '{self.engine}' at {endpoint} cannot be reached ({words}).", engine=self.engine
+            )
         return EngineUnavailable(
-            f"Engine '{self.engine}' at {endpoint} cannot be reached or broke off ({type(error).__name__}: {words}).",
-            engine=self.engine,
+            f"Engine '{self.engine}' at {endpoint} broke off ({type(error).__name__}: {words}).", engine=self.engine
         )
 
 

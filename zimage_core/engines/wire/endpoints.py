@@ -14,7 +14,9 @@ quick endpoint than goes to one that takes fifty times as long, and goes there a
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +50,7 @@ class Pace:
 
     An answer in more than `slow_ratio` times the endpoint's best time, or than `target_s`, is a queue that grows.
     `failures` in a row open the circuit for `cool_down_s`, twice as long each time, up to `longest_cool_down_s`.
+    A call waits up to `patience_s` for an endpoint when every one is paused (Retry-After) or its circuit open.
     """
 
     limit: int = 16
@@ -58,6 +61,7 @@ class Pace:
     failures: int = 5
     cool_down_s: float = 10.0
     longest_cool_down_s: float = 120.0
+    patience_s: float = 30.0
 
 
 class _Endpoint:
@@ -91,14 +95,13 @@ class _Endpoint:
     def room(self) -> int:
         return 1 if self.shut_until_s is not None else max(1, int(self.limit))
 
-    def expected_s(self, now_s: float, waiting: int) -> float:
-        """How long a call given to it now would take, `waiting` others being before it where it is full."""
+    def expected_s(self, now_s: float, rounds: float) -> float:
+        """How long a call given to it now would take, so many rounds of calls being before it where it is full."""
         full = self.in_flight >= self.room
         if self.typical_s is None:
             return float("inf") if full else 0.0
-        forgotten = 0.5 ** (max(0.0, now_s - self.answered_at_s) / _FORGET_S)
-        load = self.in_flight + (waiting if full else 0)
-        return self.typical_s * forgotten * (1.0 + load / self.room)
+        forgotten = math.exp2(-max(0.0, now_s - self.answered_at_s) / _FORGET_S)
+        return self.typical_s * forgotten * (1.0 + self.in_flight / self.room + (rounds if full else 0.0))
 
     def succeeded(self, seconds: float, begun_s: float, now_s: float) -> None:
         self.failures = 0
@@ -164,9 +167,12 @@ class Endpoints:
         engine: str,
         pace: Pace | None = None,
         elapsed_s: Callable[[], float] = clock.elapsed_s,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._engine = engine
         self._elapsed_s = elapsed_s
+        self._sleep = sleep
+        self._patience_s = (pace or Pace()).patience_s
         self._all = [_Endpoint(url, pace or Pace()) for url in urls]
         self._freed = threading.Condition()
         self._waiting = 0
@@ -174,12 +180,12 @@ class Endpoints:
         self._closed = False
 
     @contextmanager
-    def visit(self, *, avoid: Collection[str] = ()) -> Iterator[str]:
+    def visit(self, *, avoid: Collection[str] = (), prefer: str | None = None) -> Iterator[str]:
         """Hold a place at the endpoint `pick` chooses; how the block ends is what the endpoint is judged by.
 
         An EngineError counts against it as its class says, any other exception and the time it took do not.
         """
-        url = self.pick(avoid=avoid)
+        url = self.pick(avoid=avoid, prefer=prefer)
         begun_s = self._elapsed_s()
         try:
             yield url
@@ -191,26 +197,33 @@ class Endpoints:
             raise
         self.report(url, begun_s, None)
 
-    def pick(self, *, avoid: Collection[str] = ()) -> str:
+    def pick(self, *, avoid: Collection[str] = (), prefer: str | None = None) -> str:
         """Return the address of the endpoint to call now and hold a place there, waiting for one where all are full.
 
-        `avoid` are endpoints that are taken only where there is no other, such as the one that has just failed.
-        Every pick must be followed by one `report`. Raises, when no endpoint may be called at all: EngineBusy (they
-        asked for a pause), EngineLocked (they wait for a person), EngineUnavailable (they are down), each naming them.
+        `avoid` are endpoints that are taken only where there is no other, such as the one that has just failed;
+        `prefer` is taken whenever it may be called: it may already have what is asked for.
+        Every pick must be followed by one `report`. Raises, when no endpoint may be called within `patience_s`:
+        EngineBusy (they asked for a pause), EngineLocked (they wait for a person), EngineUnavailable (they are down).
         """
-        with self._freed:
-            while True:
+        patient_until_s = self._elapsed_s() + self._patience_s
+        while True:
+            with self._freed:
                 if self._closed:
                     raise EngineUnavailable(f"Engine '{self._engine}' was closed.", engine=self._engine)
                 now_s = self._elapsed_s()
-                free = [one for one in self._all if one.free_at_s(now_s) <= now_s]
-                if not free and not any(self._probing(one, now_s) for one in self._all):
+                free_at_s = min(one.free_at_s(now_s) for one in self._all)
+                if free_at_s <= now_s or free_at_s == float("inf"):
+                    free = [one for one in self._all if one.free_at_s(now_s) <= now_s]
+                    liked = [one for one in free if one.url == prefer] or [one for one in free if one.url not in avoid]
+                    best = self._best(liked or free, now_s)
+                    if best is not None and best.in_flight < best.room:
+                        best.in_flight += 1
+                        return best.url
+                    self._wait(now_s)
+                    continue
+                if free_at_s > patient_until_s or all(isinstance(one.error, EngineLocked) for one in self._all):
                     raise self._none_left(now_s)
-                best = self._best([one for one in free if one.url not in avoid] or free, now_s)
-                if best is not None and best.in_flight < best.room:
-                    best.in_flight += 1
-                    return best.url
-                self._wait(now_s)
+            self._sleep(min(free_at_s - now_s, 1.0))
 
     def report(self, url: str, begun_s: float, error: EngineError | None) -> None:
         """Say how a call that began at `begun_s` ended (None = well) and give its place back."""
@@ -257,9 +270,10 @@ class Endpoints:
         if not free:
             return None
         self._turn += 1
+        rounds = self._waiting / sum(one.room for one in free)
         start = self._turn % len(free)
         turned = [*free[start:], *free[:start]]
-        return min(turned, key=lambda one: (one.expected_s(now_s, self._waiting), one.in_flight / one.room))
+        return min(turned, key=lambda one: (one.expected_s(now_s, rounds), one.in_flight / one.room))
 
     def _wait(self, now_s: float) -> None:
         """Wait until a place is given back or a pause is over."""
@@ -269,9 +283,6 @@ class Endpoints:
             self._freed.wait(min(soon, default=None))
         finally:
             self._waiting -= 1
-
-    def _probing(self, endpoint: _Endpoint, now_s: float) -> bool:
-        return endpoint.free_at_s(now_s) == float("inf")
 
     def _endpoint(self, url: str) -> _Endpoint:
         return next(one for one in self._all if one.url == url)

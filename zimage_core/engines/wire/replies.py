@@ -27,6 +27,10 @@ class EngineLocked(EngineUnavailable):
     """
 
 
+class EngineUnreachable(EngineUnavailable):
+    """No connection came about: the engine has not seen the request, and any other may be asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer as it came. `endpoint` is scheme, host and path, without what could be secret; `seconds` the call."""
