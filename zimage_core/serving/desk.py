@@ -1,9 +1,8 @@
-"""The desk: work comes in, waits, is drawn in batches on threads of its own, and goes out to everybody who waits for it.
+"""The desk: who waits for which picture, what is drawn next, and who is told when it is done.
 
-The event loop only files work and awaits futures; the engine is called from as many threads as it takes calls at a
-time, and pictures are encoded and stored by others, so that the engine goes on at once. One lock guards what waits and
+The event loop files work and awaits futures; `drawers` take batches and settle them. One lock guards what waits and
 what is being drawn; nothing slow happens under it. The same picture is never drawn twice at the same time: who asks
-for one that is under way joins it, and what has left `_active` is in `results`.
+for one that is under way joins it, and what has left `_active` as a picture is in `results`.
 """
 
 from __future__ import annotations
@@ -11,15 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
 
 from zimage_core import clock
-from zimage_core.engines.base import Engine, EngineFailure, Rendered, render_checked
-from zimage_core.engines.exchange import RenderedForm, failure_form, to_text
-from zimage_core.errors import EngineError, EngineUnavailable, ZImageError
-from zimage_core.imaging.pixels import encode_png
+from zimage_core.domain import EngineInfo
+from zimage_core.engines.base import EngineFailure
+from zimage_core.engines.exchange import failure_form, to_text
+from zimage_core.errors import StorageError
 from zimage_core.serving.meters import Meters
 from zimage_core.serving.pace import Pace
 from zimage_core.serving.results import Results
@@ -28,10 +25,6 @@ from zimage_core.serving.waiting import WaitingRoom, rank_of
 from zimage_core.serving.work import Draining, Outcome, Picture, Priority, QueueFull, Ticket, Work
 
 log = logging.getLogger("zimage_core.serving")
-
-FINISHERS: Final = 2
-UNFINISHED_PER_CALL: Final = 2
-"""Batches that may wait to be encoded, per call the engine takes: beyond that the engine waits, not the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +39,21 @@ class DeskRules:
 
 
 class Desk:
-    """One resident engine and everybody who waits for it. `start` it, hand it work, `drain` it, `close` it."""
+    """Everybody who waits for one resident engine, and what they wait for."""
 
-    def __init__(self, engine: Engine, *, rules: DeskRules, results: Results, book: TaskBook, meters: Meters) -> None:
-        self.engine, self.info = engine, engine.info
-        self.results, self.book, self.meters = results, book, meters
+    def __init__(self, info: EngineInfo, *, rules: DeskRules, results: Results, book: TaskBook, meters: Meters) -> None:
+        self.info, self.results, self.book, self.meters = info, results, book, meters
         self._rules = rules
-        self._batch_limit = max(1, min(rules.batch_limit, engine.info.batch_limit))
-        self.pace = Pace(engine.info.seconds_per_image, engine.info.concurrent_calls)
+        self.batch_limit = max(1, min(rules.batch_limit, info.batch_limit))
+        self.pace = Pace(info.seconds_per_image, info.concurrent_calls)
         self._changed = threading.Condition()
         self._waiting = WaitingRoom()
         self._active: dict[str, Ticket] = {}
         self._by_task: dict[str, Ticket] = {}
         self._calls: dict[int, float] = {}
         self._draining = False
-        self._threads: list[threading.Thread] = []
-        unfinished = self._batch_limit * UNFINISHED_PER_CALL * engine.info.concurrent_calls
-        self._unfinished = threading.BoundedSemaphore(unfinished)
-        self._finishers = ThreadPoolExecutor(FINISHERS, thread_name_prefix="finish")
 
     # ------------------------------------------------------------ what callers use
-
-    def start(self) -> None:
-        """Begin to draw, on as many threads as the engine takes calls at a time."""
-        for number in range(self.info.concurrent_calls):
-            thread = threading.Thread(target=self._draw_on, name=f"draw-{number}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
 
     def file(
         self, work: Work, priority: Priority, *, task_id: str | None = None, bounded: bool = True
@@ -173,12 +154,73 @@ class Desk:
                 self._changed.wait(left_s)
         return True
 
-    def close(self) -> None:
-        """Let go of threads and engine. What is still being drawn is left to itself: its tasks wait for a restart."""
-        self.drain()
-        self._finishers.shutdown(wait=not self._active, cancel_futures=True)
-        if not self._calls:
-            self.engine.close()
+    # ------------------------------------------------------------ what drawers use
+
+    def next_batch(self) -> list[Ticket] | None:
+        """Wait for work; return the most urgent with what shares its shape, or None when the server is being stopped.
+
+        An incomplete batch waits until its most urgent request is `batch_window_s` old. The calling thread is taken to
+        draw until it calls `drawn`.
+        """
+        with self._changed:
+            while not self._draining:
+                head = self._waiting.head()
+                if head is None:
+                    self._changed.wait()
+                    continue
+                now_s = clock.elapsed_s()
+                left_s = head.arrived_s + self._rules.batch_window_s - now_s
+                if left_s > 0 and self._waiting.count(head.work.shape) < self.batch_limit:
+                    self._changed.wait(left_s)
+                    continue
+                batch = self._waiting.take(head.work.shape, self.batch_limit)
+                for ticket in batch:
+                    ticket.started_s = now_s
+                    self.meters.wait_seconds.labels(ticket.priority).observe(now_s - ticket.arrived_s)
+                self._calls[threading.get_ident()] = now_s
+                self.meters.waiting.set(len(self._waiting))
+                self.meters.drawing.inc(len(batch))
+                return batch
+        return None
+
+    def tasks_of(self, batch: Sequence[Ticket]) -> list[str]:
+        """Return the ids of the promises that a batch keeps."""
+        with self._changed:
+            return sorted(task_id for ticket in batch for task_id in ticket.tasks)
+
+    def drawn(self, batch: Sequence[Ticket]) -> None:
+        """The calling thread's engine call is over, whatever came of it."""
+        with self._changed:
+            started_s = self._calls.pop(threading.get_ident())
+        seconds = clock.elapsed_s() - started_s
+        self.pace.note(len(batch), seconds)
+        self.meters.drawing.dec(len(batch))
+        self.meters.batch_size.observe(len(batch))
+        self.meters.call_seconds.observe(seconds)
+
+    def settle(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Write down how the promises ended, then tell everybody who waits. A picture must be in `results` before."""
+        with self._changed:
+            self._active.pop(ticket.work.content_key, None)
+            task_ids = sorted(ticket.tasks)
+        try:
+            if task_ids:
+                self._write_end(task_ids, outcome)
+        except StorageError:
+            log.exception("The end of the tasks %s cannot be written down", ", ".join(task_ids))
+        finally:
+            with self._changed:
+                for task_id in task_ids:
+                    self._by_task.pop(task_id, None)
+                self._changed.notify_all()
+            self.meters.answers.labels("drawn" if isinstance(outcome, Picture) else outcome.error.code).inc()
+            ticket.future.set_result(outcome)
+
+    def _write_end(self, task_ids: Sequence[str], outcome: Outcome) -> None:
+        if isinstance(outcome, Picture):
+            self.book.finished(task_ids, "done")
+        else:
+            self.book.finished(task_ids, "failed", failure=to_text(failure_form(outcome)))
 
     # ------------------------------------------------------------ under the lock
 
@@ -197,7 +239,7 @@ class Desk:
         self._active[work.content_key] = ticket
         self._waiting.add(ticket)
         self.meters.waiting.set(len(self._waiting))
-        self._changed.notify()
+        self._changed.notify_all()
         return ticket
 
     def _refuse_while_draining(self) -> None:
@@ -221,124 +263,3 @@ class Desk:
 
     def _by_task_running(self) -> bool:
         return any(ticket.started_s is not None for ticket in self._by_task.values())
-
-    # ------------------------------------------------------------ on the engine's threads
-
-    def _draw_on(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            try:
-                self._draw(batch)
-            except Exception as error:
-                log.exception("A batch of %d could not be drawn", len(batch))
-                failed = EngineUnavailable(f"The server could not draw this: {error}.", engine=self.info.name)
-                for ticket in batch:
-                    if not ticket.future.done():
-                        self._settle(ticket, EngineFailure(ticket.work.request.attempt_id, failed, 0.0))
-
-    def _next_batch(self) -> list[Ticket] | None:
-        """Wait for work; return the most urgent with what shares its shape, or None when the server is being stopped.
-
-        An incomplete batch waits until its most urgent request is `batch_window_s` old.
-        """
-        with self._changed:
-            while not self._draining:
-                head = self._waiting.head()
-                if head is None:
-                    self._changed.wait()
-                    continue
-                now_s = clock.elapsed_s()
-                left_s = head.arrived_s + self._rules.batch_window_s - now_s
-                if left_s > 0 and self._waiting.count(head.work.shape) < self._batch_limit:
-                    self._changed.wait(left_s)
-                    continue
-                batch = self._waiting.take(head.work.shape, self._batch_limit)
-                for ticket in batch:
-                    ticket.started_s = now_s
-                    self.meters.wait_seconds.labels(ticket.priority).observe(now_s - ticket.arrived_s)
-                self._calls[threading.get_ident()] = now_s
-                self.meters.waiting.set(len(self._waiting))
-                self.meters.drawing.inc(len(batch))
-                return batch
-        return None
-
-    def _draw(self, batch: Sequence[Ticket]) -> None:
-        started_s = clock.elapsed_s()
-        try:
-            self._note_begun(batch)
-            answers = render_checked(self.engine, [ticket.work.request for ticket in batch])
-        finally:
-            seconds = clock.elapsed_s() - started_s
-            with self._changed:
-                self._calls.pop(threading.get_ident(), None)
-                self.meters.drawing.dec(len(batch))
-        self.pace.note(len(batch), seconds)
-        self.meters.batch_size.observe(len(batch))
-        self.meters.call_seconds.observe(seconds)
-        for ticket, answer in zip(batch, answers, strict=True):
-            self._unfinished.acquire()
-            self._finishers.submit(self._finish, ticket, answer)
-
-    def _note_begun(self, batch: Sequence[Ticket]) -> None:
-        with self._changed:
-            task_ids = sorted(task_id for ticket in batch for task_id in ticket.tasks)
-        if task_ids:
-            self.book.begun(task_ids)
-
-    # ------------------------------------------------------------ on the finishers' threads
-
-    def _finish(self, ticket: Ticket, answer: Rendered | EngineFailure) -> None:
-        try:
-            self._settle(ticket, self._stored(ticket.work, answer))
-        finally:
-            self._unfinished.release()
-
-    def _stored(self, work: Work, answer: Rendered | EngineFailure) -> Outcome:
-        """Return the picture, encoded and on disk, or why there is none."""
-        if isinstance(answer, EngineFailure):
-            return answer
-        try:
-            about = RenderedForm(
-                attempt_id=answer.attempt_id,
-                placement=answer.placement,
-                seconds=answer.seconds,
-                cost_usd=answer.cost_usd,
-                notes=answer.notes,
-                fingerprint=self.info.fingerprint,
-            )
-            picture = Picture(encode_png(answer.rgb), about)
-            self.results.put(work.content_key, picture)
-        except (ZImageError, ValueError, OSError) as error:
-            log.exception("The picture of %s was drawn but cannot be kept", answer.attempt_id)
-            kept = EngineUnavailable(f"The picture was drawn but cannot be kept: {error}", engine=self.info.name)
-            return EngineFailure(answer.attempt_id, kept, answer.seconds)
-        self.meters.kept_bytes.set(self.results.size_bytes)
-        return picture
-
-    def _settle(self, ticket: Ticket, outcome: Outcome) -> None:
-        """Write down how the promises ended, then tell everybody who waits."""
-        with self._changed:
-            self._active.pop(ticket.work.content_key, None)
-            task_ids = sorted(ticket.tasks)
-        try:
-            if task_ids:
-                self._write_end(task_ids, outcome)
-        except ZImageError:
-            log.exception("The end of the tasks %s cannot be written down", ", ".join(task_ids))
-        finally:
-            with self._changed:
-                for task_id in task_ids:
-                    self._by_task.pop(task_id, None)
-                self._changed.notify_all()
-            self.meters.answers.labels("drawn" if isinstance(outcome, Picture) else outcome.error.code).inc()
-            ticket.future.set_result(outcome)
-
-    def _write_end(self, task_ids: Sequence[str], outcome: Outcome) -> None:
-        if isinstance(outcome, Picture):
-            self.book.finished(task_ids, "done")
-        else:
-            self.book.finished(task_ids, "failed", failure=to_text(failure_form(outcome)))
-
-
-def failure_of(work: Work, error: EngineError) -> EngineFailure:
-    """Return the failure of a request that was never drawn."""
-    return EngineFailure(work.request.attempt_id, error, 0.0)
