@@ -11,6 +11,7 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from tasks.layers import cutout_of, finish, finished_key_of, overlay_of
+from tasks.moderate import is_cleared
 from tasks.order import ProductionOrder
 from tasks.runtime import (
     RETRYING,
@@ -75,7 +76,7 @@ def make_renditions(order: ProductionOrder, run_id: str, shots: Sequence[tuple[s
     made: list[Rendition] = []
     found: list[Rendition] = []
     refused: list[Refusal] = []
-    for promise, attempt in _accepted(open_rooms, run_id, [shot_id for _, shot_id in shots]):
+    for promise, attempt in _accepted(open_rooms, run_id, [shot_id for _, shot_id in shots], order.promotion):
         wanted = publishables(open_rooms, promise, attempt, order.promotion)
         known = open_rooms.ledger.renditions([p.rendition_id for p in wanted])
         missing = [p for p in wanted if not _is_there(open_rooms, known.get(p.rendition_id))]
@@ -149,10 +150,11 @@ def publishables(rooms: Rooms, promise: Promise, attempt: Attempt, promotion: st
     ]
 
 
-def _accepted(rooms: Rooms, run_id: str, shot_ids: Sequence[str]) -> Iterator[tuple[Promise, Attempt]]:
+def _accepted(rooms: Rooms, run_id: str, shot_ids: Sequence[str], promotion: str) -> Iterator[tuple[Promise, Attempt]]:
     for promise, standing in rooms.ledger.standings(run_id, shot_ids=shot_ids):
-        if standing.state == "accepted" and standing.attempt is not None:
-            yield promise, standing.attempt
+        attempt = standing.attempt
+        if standing.state == "accepted" and attempt is not None and is_cleared(rooms, promise, attempt, promotion):
+            yield promise, attempt
 
 
 def _is_there(rooms: Rooms, known: Rendition | None) -> bool:
@@ -210,6 +212,12 @@ def _entries(rooms: Rooms, run_id: str, promotion: str) -> Iterator[ManifestEntr
     for outcome in rooms.ledger.outcomes(run_id):
         if outcome.state != "accepted" or outcome.chosen is None or outcome.grade is None:
             continue
+        if not is_cleared(rooms, outcome.promise, outcome.chosen, promotion):
+            raise PublishError(
+                f"The {outcome.promise.shot.scene.name} picture was not moderated yet; publish again.",
+                sku=outcome.promise.product.sku,
+                shot_id=outcome.promise.shot.shot_id,
+            )
         letter: GradeLetter = outcome.grade.letter
         wanted = publishables(rooms, outcome.promise, outcome.chosen, promotion)
         known = rooms.ledger.renditions([p.rendition_id for p in wanted])

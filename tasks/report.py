@@ -12,6 +12,7 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from tasks.layers import cutout_of, finish
+from tasks.moderate import moderation_counts
 from tasks.order import ProductionOrder
 from tasks.runtime import Rooms, artifact_key, photo_root, rooms
 from zimage_core.catalogue import write_refusals_csv
@@ -60,7 +61,8 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     open_rooms = rooms(order)
     outcomes = list(open_rooms.ledger.outcomes(run_id))
     refusals = _in_order(open_rooms.ledger.refusals(run_id))
-    summary = summarise(outcomes, refusals)
+    moderation = moderation_counts(order, run_id)
+    summary = summarise(outcomes, refusals, moderation)
     folder = report_folder(order, run_id)
     state = _state_of(outcomes, refusals).encode()
     kept = f"reports/{run_id}.txt"

@@ -30,6 +30,7 @@ from zimage_core.errors import ZImageError
 from zimage_core.ledger import Ledger
 from zimage_core.prompting import PromptLibrary
 from zimage_core.publishing import load_channels
+from zimage_core.publishing.moderation import ModerationClient, moderation_client
 from zimage_core.quality.rubric import Rubric, load_rubric
 from zimage_core.settings import Settings, set_environment_defaults
 from zimage_core.storage import LocalStore, Store
@@ -53,6 +54,7 @@ class Rooms:
     library: PromptLibrary
     channels: Mapping[str, Channel]
     rubric: Rubric
+    moderation: ModerationClient | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,7 @@ def rooms(order: ProductionOrder) -> Rooms:
                 library=PromptLibrary.load(settings.prompts_dir),
                 channels=load_channels(),
                 rubric=load_rubric(settings.rubric),
+                moderation=moderation_client(settings),
             )
         return _rooms[key]
 
@@ -127,6 +130,8 @@ def opened_rooms() -> Iterator[None]:
                 resident.engine.close()
             for room in _rooms.values():
                 room.ledger.close()
+                if room.moderation is not None:
+                    room.moderation.close()
             _engines.clear()
             _rooms.clear()
         _kept_promises.cache_clear()

@@ -11,6 +11,8 @@ from zimage_core.domain import Refusal, ShotOutcome, ShotState
 MOST_REASONS = 8
 """Reasons listed in a summary; the contact sheet and the CSV have all of them."""
 
+_ANSWERS = {"allow": "allowed", "review": "for a person", "deny": "denied", "unanswered": "without an answer"}
+
 
 @dataclass(frozen=True, slots=True)
 class SceneCount:
@@ -29,6 +31,7 @@ class Summary:
     """A run counted from its outcomes; `attempts`, seconds and cost are those of the shown chains of attempts.
 
     `regenerated` = shots that took more than one attempt. `undelivered` and `refusals` count reasons, commonest first.
+    `moderation`: how many shots got which answer, empty where nobody was asked.
     """
 
     promised: int = 0
@@ -43,6 +46,7 @@ class Summary:
     undelivered: tuple[tuple[str, int], ...] = ()
     refused: int = 0
     refusals: tuple[tuple[str, int], ...] = ()
+    moderation: Mapping[str, int] = field(default_factory=dict)
 
     def count(self, state: ShotState) -> int:
         """Return how many shots are in this state."""
@@ -79,6 +83,9 @@ class Summary:
             f"{self.attempts} attempts, {self.regenerated} shots made more than once, {self.renditions} renditions; "
             f"{self.engine_seconds:.1f} s of engine time, {self.cost_usd:.2f} USD."
         )
+        if self.moderation:
+            said = [f"{count} {_ANSWERS.get(answer, answer)}" for answer, count in self.moderation.items()]
+            lines.append(f"Moderation: {', '.join(said)}.")
         for heading, reasons in (("Not delivered", self.undelivered), ("Refused", self.refusals)):
             if reasons:
                 shown = reasons[:MOST_REASONS]
@@ -88,8 +95,13 @@ class Summary:
         return "\n".join(lines) + "\n"
 
 
-def summarise(outcomes: Iterable[ShotOutcome], refusals: Iterable[Refusal]) -> Summary:
-    """Count the outcomes in one pass (they may be streamed) and the refusals."""
+def summarise(
+    outcomes: Iterable[ShotOutcome], refusals: Iterable[Refusal], moderation: Mapping[str, int] | None = None
+) -> Summary:
+    """Count the outcomes in one pass (they may be streamed) and the refusals.
+
+    `moderation`: how many shots got which answer of the moderation service, where there is one.
+    """
     states: Counter[ShotState] = Counter()
     letters: Counter[str] = Counter()
     undelivered: Counter[str] = Counter()
@@ -122,6 +134,7 @@ def summarise(outcomes: Iterable[ShotOutcome], refusals: Iterable[Refusal]) -> S
         undelivered=_commonest(undelivered),
         refused=refused.total(),
         refusals=_commonest(refused),
+        moderation=dict(moderation or {}),
     )
 
 
