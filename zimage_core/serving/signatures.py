@@ -1,0 +1,106 @@
+"""Signed requests: HMAC-SHA256 over everything that matters, good for a short time and for one use.
+
+    X-Timestamp: 1790000000                       seconds since 1970
+    X-Nonce: 5f0c7a...                            16 to 64 characters, never used twice
+    X-Signature: v1=<hex of HMAC-SHA256(secret, text)>
+
+    text = "v1\\n" METHOD "\\n" path?query "\\n" timestamp "\\n" nonce "\\n" hex of sha256(body)
+
+A nonce is remembered for as long as its timestamp is good. What was remembered is lost when the server stops, so one
+that has just started takes no timestamp from before its start: nothing can be replayed across a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+from pydantic import SecretStr
+
+from zimage_core import clock
+
+VERSION: Final = "v1"
+MAX_NONCES: Final = 1_000_000
+_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
+_TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
+
+
+def signature(secret: str, *, method: str, target: str, timestamp: str, nonce: str, body: bytes) -> str:
+    """Return the value of X-Signature for a request; `target` is the path with its query, as it is sent."""
+    text = "\n".join((VERSION, method.upper(), target, timestamp, nonce, hashlib.sha256(body).hexdigest()))
+    return f"{VERSION}={hmac.new(secret.encode(), text.encode('utf-8', 'surrogateescape'), hashlib.sha256).hexdigest()}"
+
+
+def signed_headers(secret: str, *, method: str, target: str, body: bytes, at: datetime, nonce: str) -> dict[str, str]:
+    """Return the three headers with which a client signs a request."""
+    timestamp = str(int(at.timestamp()))
+    signed = signature(secret, method=method, target=target, timestamp=timestamp, nonce=nonce, body=body)
+    return {"X-Timestamp": timestamp, "X-Nonce": nonce, "X-Signature": signed}
+
+
+class Signatures:
+    """Checks signatures against one or more secrets (two while one is replaced by another)."""
+
+    def __init__(
+        self, secrets: Iterable[SecretStr], *, window_s: float, now: Callable[[], datetime] = clock.now
+    ) -> None:
+        self._secrets = tuple(secrets)
+        self._window_s = window_s
+        self._now = now
+        self._started_s = int(now().timestamp())
+        self._lock = threading.Lock()
+        self._seen: set[tuple[str, str]] = set()
+        self._by_age: deque[tuple[float, tuple[str, str]]] = deque()
+
+    @property
+    def needed(self) -> bool:
+        """Whether requests must be signed."""
+        return bool(self._secrets)
+
+    def what_is_wrong(
+        self, headers: Mapping[str, str], *, caller: str, method: str, target: str, body: bytes
+    ) -> str | None:
+        """Return why a request is not taken, as a sentence, or None: then its nonce is used up."""
+        timestamp, nonce = headers.get("x-timestamp", ""), headers.get("x-nonce", "")
+        given = headers.get("x-signature", "")
+        if not _TIMESTAMP.fullmatch(timestamp) or not _NONCE.fullmatch(nonce) or not given:
+            return "This server takes signed requests only: X-Timestamp, X-Nonce and X-Signature are needed."
+        signed_s, now_s = int(timestamp), self._now().timestamp()
+        if abs(now_s - signed_s) > self._window_s or signed_s < self._started_s:
+            return "The request was signed too long ago, before this server started, or by a clock that is wrong."
+        fits = [
+            hmac.compare_digest(
+                signature(
+                    secret.get_secret_value(),
+                    method=method,
+                    target=target,
+                    timestamp=timestamp,
+                    nonce=nonce,
+                    body=body,
+                ).encode(),
+                given.encode("utf-8", "surrogateescape"),
+            )
+            for secret in self._secrets
+        ]
+        if not any(fits):
+            return "The signature does not fit the request."
+        if not self._use_up((caller, nonce), now_s):
+            return "This request has been sent before: its nonce is used up."
+        return None
+
+    def _use_up(self, nonce: tuple[str, str], now_s: float) -> bool:
+        with self._lock:
+            # a timestamp from the future is good for up to two windows from now on
+            while self._by_age and self._by_age[0][0] < now_s - 2 * self._window_s:
+                self._seen.discard(self._by_age.popleft()[1])
+            if nonce in self._seen or len(self._seen) >= MAX_NONCES:
+                return False
+            self._seen.add(nonce)
+            self._by_age.append((now_s, nonce))
+            return True
