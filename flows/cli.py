@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows import cli_look, cli_produce, cli_prompts
+from flows import cli_comfyui, cli_look, cli_produce, cli_prompts
 from flows.quiet import set_up_terminal
 from zimage_core.errors import ConfigurationError, ZImageError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_prompts.app, name="prompts")
+app.add_typer(cli_comfyui.app, name="comfyui")
 for commands in (cli_produce.COMMANDS, cli_look.COMMANDS):
     for command in commands:
         app.command(command.__name__.rstrip("_"))(command)

@@ -34,7 +34,9 @@ class Commission:
         self.drawing = drawing
         self.number = 1
         self.folder = folder
-        self._given_to: set[str] = set()
+        self.avoid: set[str] = set()
+        self.prefer: str | None = None
+        self._is_with: set[str] = set()
         photos = [None if one is None else _digest(one) for one in (drawing.base_rgb, drawing.repaint)]
         self._identity = [attempt_id, template.content, self._words(), photos]
 
@@ -59,13 +61,27 @@ class Commission:
     def try_anew(self) -> None:
         """The present try is spent: it failed on the server, or its picture is lost. The next has another id."""
         self.number += 1
-        self._given_to.clear()
+        self._is_with.clear()
 
-    def give_to(self, url: str) -> bool:
-        """Note that this try goes to that server, and tell whether it went there before."""
-        before = url in self._given_to
-        self._given_to.add(url)
-        return before
+    def is_with(self, url: str) -> bool:
+        """Tell whether this try was given to that server, or may have been."""
+        return url in self._is_with
+
+    def give_to(self, url: str) -> None:
+        """Note that this try went to that server."""
+        self._is_with.add(url)
+
+    def take_back(self, url: str) -> None:
+        """Note that the server says it never got this try."""
+        self._is_with.discard(url)
+
+    def leave(self, url: str, *, for_good: bool) -> None:
+        """Note where the next call should go: back to a server that may have this try, else to another one."""
+        if self.is_with(url) and not for_good:
+            self.prefer = url
+        else:
+            self.prefer = None
+            self.avoid.add(url)
 
     def _words(self) -> dict[Role, Any]:
         drawing = self.drawing

@@ -18,13 +18,13 @@ from zimage_core.engines.comfyui.failures import ENGINE
 from zimage_core.engines.comfyui.fleet import Fleet, Station
 from zimage_core.engines.comfyui.options import Options
 from zimage_core.engines.comfyui.template import Kind, Template, make_template
-from zimage_core.engines.comfyui.waiting import GivenUp, Patience, Vigil
+from zimage_core.engines.comfyui.waiting import GivenUp, LostContact, Patience, Vigil
 from zimage_core.engines.comfyui.work import Drawn, fetch, hand_in
 from zimage_core.engines.drawing import drawing_of, finish
 from zimage_core.engines.wire.answers import answer_all
 from zimage_core.engines.wire.client import Limits, Wire
 from zimage_core.engines.wire.options import api_key, bearer
-from zimage_core.engines.wire.replies import EngineLocked
+from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable
 from zimage_core.engines.wire.retries import RetryBudget, with_retries
 from zimage_core.errors import EngineError, EngineUnavailable
 
@@ -62,7 +62,14 @@ class ComfyEngine:
         headers = bearer(api_key())
         self._threads = options.in_flight * len(options.url)
         self._wire = Wire(ENGINE, LIMITS, headers, connections=4 * self._threads, ca_file=options.ca_file)
-        self.fleet = Fleet(options.url, self._wire, headers, in_flight=options.in_flight, websocket=options.websocket)
+        self.fleet = Fleet(
+            options.url,
+            self._wire,
+            headers,
+            in_flight=options.in_flight,
+            websocket=options.websocket,
+            sleep=self._sleep,
+        )
         self.budget = RetryBudget()
         self._at_work = threading.Condition()
         self._calls = 0
@@ -116,10 +123,10 @@ class ComfyEngine:
                 give_up_after_s=self._patience.timeout_s,
             )
         except EngineError as error:
-            kind = _known_outside(type(error))
-            if kind is type(error):
+            known = _known_outside(type(error))
+            if known is type(error):
                 raise
-            raise kind(error.sentence, engine=ENGINE, retry_after_s=error.retry_after_s) from error
+            raise known(error.sentence, engine=ENGINE, retry_after_s=error.retry_after_s) from error
         picture, placement, notes = finish(request, drawing, drawn.rgb)
         seconds = clock.elapsed_s() - started_s
         return Rendered(
@@ -152,19 +159,24 @@ class ComfyEngine:
 
     def _drawn(self, commission: Commission) -> Drawn:
         """Have it drawn by the server likely to be first."""
+        url = ""
         try:
-            with self.fleet.visit(commission.template) as station:
+            with self.fleet.visit(commission.template, avoid=commission.avoid, prefer=commission.prefer) as station:
+                url = station.server.url
                 accepted_as = hand_in(commission, station, lambda name: self._vigil(station, name))
                 standing = self._vigil(station, accepted_as).ended()
                 return fetch(commission, station.server, standing, self._sleep)
-        except GivenUp:
-            commission.try_anew()  # it was cancelled
-            raise
         except EngineLocked as error:
             if not self.fleet.any_open():
                 raise
             # this server waits for a person; another one may have what it lacks
             raise EngineUnavailable(error.sentence, engine=ENGINE) from error
+        except EngineError as error:
+            if isinstance(error, GivenUp):
+                commission.try_anew()  # it was cancelled
+            if url:
+                commission.leave(url, for_good=isinstance(error, LostContact | EngineUnreachable))
+            raise
 
     def _vigil(self, station: Station, prompt_id: str) -> Vigil:
         return Vigil(station.server, station.ears, prompt_id, self._patience, self._closing)

@@ -56,11 +56,12 @@ class Fleet:
         *,
         in_flight: int,
         websocket: bool,
+        sleep: Callable[[float], object],
         elapsed_s: Callable[[], float] = clock.elapsed_s,
     ) -> None:
         self._elapsed_s = elapsed_s
         pace = Pace(limit=in_flight, start=in_flight, least=min(2, in_flight))
-        self._endpoints = Endpoints(urls, engine=ENGINE, pace=pace, elapsed_s=elapsed_s)
+        self._endpoints = Endpoints(urls, engine=ENGINE, pace=pace, elapsed_s=elapsed_s, sleep=sleep)
         self._stations = {}
         for url in urls:
             client_id = clock.fresh_id()  # one for each server: a second socket of the same id would replace ours
@@ -77,13 +78,13 @@ class Fleet:
         return self._stations[url]
 
     @contextmanager
-    def visit(self, template: Template) -> Iterator[Station]:
+    def visit(self, template: Template, *, avoid: Collection[str] = (), prefer: str | None = None) -> Iterator[Station]:
         """Hold a place at the server that is likely to draw first and can draw this template.
 
         Raises what `Endpoints.pick` raises; EngineLocked when every server lacks something; EngineUnavailable when this
         one does and another may not.
         """
-        with self._endpoints.visit(avoid=self._long_queues()) as url:
+        with self._endpoints.visit(avoid={*avoid, *self._long_queues()}, prefer=prefer) as url:
             station = self._stations[url]
             self._check(station, template)
             yield station

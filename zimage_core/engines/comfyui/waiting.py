@@ -18,6 +18,10 @@ class PromptLost(EngineUnavailable):
     """The server has forgotten a prompt: it was restarted, or somebody emptied its queue. It may be handed in again."""
 
 
+class LostContact(EngineUnavailable):
+    """A server could not be reached for so long that what it had is taken for lost."""
+
+
 class GivenUp(EngineTimeout):
     """A prompt took too long, or stopped showing signs of life, and was cancelled by us."""
 
@@ -63,7 +67,7 @@ class Vigil:
         """Return the standing of the prompt once it is done, well or not.
 
         Raises PromptLost; GivenUp after it was cancelled for taking too long or for showing no sign of life;
-        EngineUnavailable when the server cannot be reached, or the engine was closed and the prompt cancelled.
+        LostContact; EngineUnavailable when the engine was closed and the prompt cancelled.
         """
         self._ears.follow(self._prompt_id)
         try:
@@ -122,7 +126,7 @@ class Vigil:
             if self._unreachable_since_s is None:
                 self._unreachable_since_s = asked_s
             if self._elapsed_s() - self._unreachable_since_s >= self._patience.lost_after_s:
-                raise EngineUnavailable(
+                raise LostContact(
                     f"ComfyUI at {self._server.url} has not said for {self._patience.lost_after_s:g} s what became "
                     f"of a prompt: {error.sentence}",
                     engine=ENGINE,

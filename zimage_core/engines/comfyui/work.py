@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpcore
 from PIL import Image as Pictures
 from PIL import UnidentifiedImageError
 
@@ -19,7 +18,7 @@ from zimage_core.engines.comfyui.server import ComfyServer, FileGone, Image, Sta
 from zimage_core.engines.comfyui.slots import Role
 from zimage_core.engines.comfyui.waiting import Vigil
 from zimage_core.engines.wire.pictures import decode_picture
-from zimage_core.engines.wire.replies import EngineLocked
+from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable
 from zimage_core.errors import (
     BadImage,
     EngineBusy,
@@ -63,7 +62,7 @@ def hand_in(commission: Commission, station: Station, vigil: Callable[[str], Vig
     try was given to it before. A prompt is not sent twice to a server that has it.
     """
     server, prompt_id = station.server, commission.prompt_id
-    if commission.give_to(server.url) and vigil(prompt_id).settled().state != "unknown":
+    if commission.is_with(server.url) and vigil(prompt_id).settled().state != "unknown":
         return prompt_id
     names: dict[Role, str] = {role: server.upload(png, commission.folder) for role, png in commission.uploads().items()}
     if commission.template.slots.mask_in_alpha and "reference" in names:
@@ -73,20 +72,18 @@ def hand_in(commission: Commission, station: Station, vigil: Callable[[str], Vig
         accepted_as = server.submit(commission.graph(names), prompt_id, commission.template.slots)
     except EngineError as error:
         station.ears.forget(prompt_id)
-        if isinstance(error, EngineRefused | EngineLocked | EngineBusy) or _never_sent(error):
+        if isinstance(error, EngineRefused | EngineLocked | EngineBusy | EngineUnreachable):
             raise
+        commission.give_to(server.url)
         if vigil(prompt_id).settled().state == "unknown":
+            commission.take_back(server.url)
             raise
         log.info("ComfyUI at %s has prompt %s although its answer was lost.", server.url, prompt_id)
         return prompt_id
+    commission.give_to(server.url)
     if accepted_as != prompt_id:
         station.ears.forget(prompt_id)
     return accepted_as
-
-
-def _never_sent(error: EngineError) -> bool:
-    """Tell whether there was not even a connection, so that the server cannot have heard of it."""
-    return isinstance(error.__context__, httpcore.ConnectError | httpcore.ConnectTimeout)
 
 
 # ---------------------------------------------------------------- fetching
