@@ -77,6 +77,8 @@ class _Endpoint:
         self.typical_s: float | None = None
         self.answered_at_s = 0.0
         self.lowered_at_s = float("-inf")
+        self.shared_at_s = float("-inf")
+        self.full_at_s = float("-inf")
         self.failures = 0
         self.shut_until_s: float | None = None
         self.cool_down_s = pace.cool_down_s
@@ -103,16 +105,26 @@ class _Endpoint:
         forgotten = math.exp2(-max(0.0, now_s - self.answered_at_s) / _FORGET_S)
         return self.typical_s * forgotten * (1.0 + self.in_flight / self.room + (rounds if full else 0.0))
 
+    def entered(self, now_s: float) -> None:
+        self.in_flight += 1
+        if self.in_flight > 1:
+            self.shared_at_s = now_s
+        if self.in_flight >= self.room:
+            self.full_at_s = now_s
+
     def succeeded(self, seconds: float, begun_s: float, now_s: float) -> None:
         self.failures = 0
         self.shut_until_s, self.cool_down_s, self.error = None, self.pace.cool_down_s, None
         self.answered_at_s = now_s
-        self.best_s = seconds if self.best_s is None else min(self.best_s * 1.001, seconds)
+        if self.best_s is None or seconds < self.best_s:
+            self.best_s = seconds
+        elif self.shared_at_s < begun_s:  # nobody else was there: this is what a picture takes now, larger ones perhaps
+            self.best_s = (self.best_s + seconds) / 2
         self.typical_s = seconds if self.typical_s is None else (1 - _NEW_SHARE) * self.typical_s + _NEW_SHARE * seconds
         target_s = self.pace.slow_ratio * self.best_s if self.pace.target_s is None else self.pace.target_s
         if seconds > target_s:
             self.lower(0.9, max(self.pace.least, 1), begun_s, now_s)
-        elif self.in_flight + 1 >= self.room:  # only a limit that was reached has proved too small
+        elif self.full_at_s >= begun_s:  # only a limit that was reached has proved too small
             self.limit = min(float(self.pace.limit), self.limit + (1.0 if self.growing else 1.0 / self.limit))
 
     def failed(self, error: EngineError, begun_s: float, now_s: float) -> None:
@@ -217,7 +229,7 @@ class Endpoints:
                     liked = [one for one in free if one.url == prefer] or [one for one in free if one.url not in avoid]
                     best = self._best(liked or free, now_s)
                     if best is not None and best.in_flight < best.room:
-                        best.in_flight += 1
+                        best.entered(now_s)
                         return best.url
                     self._wait(now_s)
                     continue

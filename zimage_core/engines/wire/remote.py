@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from pydantic import SecretStr
 
+from zimage_core import clock
 from zimage_core.engines.wire.client import Limits, Wire
 from zimage_core.engines.wire.endpoints import Endpoints, Pace
 from zimage_core.engines.wire.options import Reader, bearer, number, path, urls, whole
@@ -70,7 +71,7 @@ class Remote:
     """The servers of one engine; threads share it.
 
     `keeps_answers`: the servers know a request again by its key, so after a lost answer the same one is asked first,
-    and draws nothing twice. `sleep` and `rng` are for tests.
+    and draws nothing twice. `sleep` and `elapsed_s` are for tests: the waits between tries, and the clock they go by.
     """
 
     def __init__(
@@ -84,12 +85,14 @@ class Remote:
         least: int = 1,
         max_bytes: int = 64 * 1024 * 1024,
         sleep: Callable[[float], object] | None = None,
+        elapsed_s: Callable[[], float] = clock.elapsed_s,
     ) -> None:
         self.engine = engine
         self.options = options
         self._keeps_answers = keeps_answers
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
+        self._elapsed_s = elapsed_s
         most = options.calls_per_endpoint
         pace = Pace(limit=most, start=min(most, max(4, least)), least=min(most, least))
         limits = Limits(
@@ -99,7 +102,9 @@ class Remote:
             max_bytes=max_bytes,
         )
         self.wire = Wire(engine, limits, bearer(key), connections=max(options.threads, most), ca_file=options.ca_file)
-        self.endpoints = Endpoints(urls or options.url, engine=engine, pace=pace, sleep=self._sleep)
+        self.endpoints = Endpoints(
+            urls or options.url, engine=engine, pace=pace, elapsed_s=elapsed_s, sleep=self._sleep
+        )
         self.budget = RetryBudget()
 
     def ask(self, name: str, call: Callable[[str], ResultT]) -> ResultT:
@@ -127,6 +132,7 @@ class Remote:
             sleep=self._sleep,
             rng=np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")),
             give_up_after_s=self.options.give_up_after_s,
+            elapsed_s=self._elapsed_s,
         )
 
     def close(self) -> None:

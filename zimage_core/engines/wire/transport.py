@@ -6,6 +6,7 @@ so here every connect, read and write also gets no more than what is left of the
 
 from __future__ import annotations
 
+import logging
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,16 @@ import httpx
 
 KEEP_ALIVE_S: Final = 15.0
 """Idle connections are closed after this; uvicorn closes them after 5 s, nginx after 75 s."""
+
+
+class _NoHeaders(logging.Filter):
+    """httpcore writes every header it receives at level DEBUG, and a server may repeat a key in one (a redirect)."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "headers" not in record.getMessage()
+
+
+logging.getLogger("httpcore.http11").addFilter(_NoHeaders())
 
 
 class Deadline(threading.local):
