@@ -137,14 +137,16 @@ class ReadyAnswer(BaseModel):
     gpus: list[GpuReading]
 
 
-def responses(*statuses: int, **more: Any) -> dict[int | str, dict[str, Any]]:
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's `responses` for these refusals; each has the same form."""
-    described = {status: {"model": FailureAnswer, "description": WHY[status]} for status in statuses}
-    for status in {429, 503} & set(statuses):
-        described[status]["headers"] = {
-            "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}
-        }
-    return described | more.get("also", {})
+    described: dict[int | str, dict[str, Any]] = {}
+    for status in sorted(set(statuses)):
+        described[status] = {"model": FailureAnswer, "description": WHY[status]}
+        if status in (429, 503):
+            described[status]["headers"] = {
+                "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}
+            }
+    return described
 
 
 WHY: Final = {

@@ -165,8 +165,8 @@ class Intake:
         if steps not in (None, self._sampling.steps) or guidance not in (None, self._sampling.guidance):
             raise Denied(
                 422,
-                f"This engine draws with {self._sampling.steps} steps and guidance {self._sampling.guidance:g}; ask for "
-                "these or leave both out.",
+                f"This engine draws with {self._sampling.steps} steps and guidance {self._sampling.guidance:g}; "
+                "ask for these or leave both out.",
             )
 
 

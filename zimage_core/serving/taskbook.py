@@ -78,6 +78,7 @@ class TaskRow:
 
 _COLUMNS: Final = ", ".join(TaskRow.__dataclass_fields__)
 Claim = Literal["new", "same", "other"]
+"""What became of a promise: written down, kept already, or refused because its key stands for another body."""
 
 
 class TaskBook:
@@ -103,12 +104,26 @@ class TaskBook:
 
     # ------------------------------------------------------------ tasks
 
-    def add(self, row: TaskRow) -> None:
-        """Write down a new task."""
-        marks = ", ".join("?" for _ in TaskRow.__dataclass_fields__)
-        values = [getattr(row, name) for name in TaskRow.__dataclass_fields__]
+    def promise(
+        self, row: TaskRow, *, key: str | None, body: str, still_good: Callable[[TaskRow], bool]
+    ) -> tuple[Claim, TaskRow]:
+        """Write down a new task, unless its caller's idempotency key stands for one that is `still_good`.
+
+        ("new", row), ("same", the task before), or ("other", row): the key was used for another body, nothing is
+        written. A key whose task is not good any more (it failed, its picture is gone) stands for the new one.
+        """
         with self._writing() as connection:
+            if key is not None:
+                used_for, before = _task_of_key(connection, row.caller, key)
+                if used_for not in (None, body):
+                    return "other", row
+                if before is not None and still_good(before):
+                    return "same", before
+                _point_key(connection, row, key, body)
+            marks = ", ".join("?" for _ in TaskRow.__dataclass_fields__)
+            values = [getattr(row, name) for name in TaskRow.__dataclass_fields__]
             connection.execute(f"INSERT INTO task ({_COLUMNS}) VALUES ({marks})", values)  # noqa: S608 - our own names
+        return "new", row
 
     def strike_out(self, task_id: str) -> None:
         """Remove a task that was refused after all, before anybody heard of it, and the key that points to it."""
@@ -174,32 +189,16 @@ class TaskBook:
             ).rowcount
         return tasks + keys
 
-    # ------------------------------------------------------------ idempotency
-
-    def claim_key(self, caller: str, key: str, body: str, task_id: str = "") -> tuple[Claim, str]:
-        """Remember that this caller used a key for a body; ("new", task_id), or what it was used for before.
-
-        ("same", its task's id) = for the same body, ("other", ...) = for another one. One transaction: of two equal
-        requests at the same moment exactly one is new.
-        """
-        with self._writing() as connection:
-            found = connection.execute(
-                "SELECT body, task_id FROM idempotency WHERE caller = ? AND key = ?", (caller, key)
-            ).fetchone()
-            if found is not None:
-                return ("same" if found[0] == body else "other"), str(found[1])
-            connection.execute(
-                "INSERT INTO idempotency (caller, key, body, task_id, created_s) VALUES (?, ?, ?, ?, ?)",
-                (caller, key, body, task_id, self._now().timestamp()),
-            )
-        return "new", task_id
-
-    def point_key(self, caller: str, key: str, task_id: str) -> None:
-        """Let a key point to another task: the one before failed, was cancelled, or is no longer kept."""
+    def claim_key(self, caller: str, key: str, body: str) -> bool:
+        """Remember that this caller used a key for a body; False when it was used for another one before."""
         with self._writing() as connection:
             connection.execute(
-                "UPDATE idempotency SET task_id = ? WHERE caller = ? AND key = ?", (task_id, caller, key)
+                "INSERT INTO idempotency (caller, key, body, task_id, created_s) VALUES (?, ?, ?, '', ?) "
+                "ON CONFLICT DO NOTHING",
+                (caller, key, body, self._now().timestamp()),
             )
+            used_for, _ = _task_of_key(connection, caller, key)
+        return used_for == body
 
     # ------------------------------------------------------------ inside
 
@@ -243,3 +242,25 @@ class TaskBook:
 
 def _row(values: tuple[Any, ...]) -> TaskRow:
     return TaskRow(**dict(zip(TaskRow.__dataclass_fields__, values, strict=True)))
+
+
+def _task_of_key(connection: sqlite3.Connection, caller: str, key: str) -> tuple[str | None, TaskRow | None]:
+    """Return (the body a key was used for, the task it stands for); None for what there is not."""
+    found = connection.execute(
+        "SELECT body, task_id FROM idempotency WHERE caller = ? AND key = ?", (caller, key)
+    ).fetchone()
+    if found is None:
+        return None, None
+    task = connection.execute(
+        f"SELECT {_COLUMNS} FROM task WHERE task_id = ? AND caller = ?",  # noqa: S608 - our own names
+        (found[1], caller),
+    ).fetchone()
+    return str(found[0]), None if task is None else _row(task)
+
+
+def _point_key(connection: sqlite3.Connection, row: TaskRow, key: str, body: str) -> None:
+    connection.execute(
+        "INSERT INTO idempotency (caller, key, body, task_id, created_s) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (caller, key) DO UPDATE SET task_id = excluded.task_id, created_s = excluded.created_s",
+        (row.caller, key, body, row.task_id, row.created_s),
+    )
