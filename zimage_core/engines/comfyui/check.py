@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,7 +83,7 @@ def missing_at(url: str, template: Template) -> tuple[str, list[str]]:
     headers = bearer(api_key())
     wire = Wire(ENGINE, _LIMITS, headers)
     try:
-        server = ComfyServer(url, wire, client_id="zimage-check")
+        server = ComfyServer(url, wire, client_id="zimage-check", sleep=threading.Event().wait)
         return server.version(), lacking(template, server.node_class)
     finally:
         wire.close()

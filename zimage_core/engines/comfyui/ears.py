@@ -67,15 +67,15 @@ class Ears:
         self._changed = threading.Condition()
         self._heard: dict[str, Heard] = {}
         self._running: str | None = None
-        self._open = False
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._socket: Connection | None = None
         self._enabled = enabled
 
     @property
     def listening(self) -> bool:
         """Tell whether the socket is open just now."""
-        return self._open
+        return self._socket is not None
 
     def follow(self, prompt_id: str) -> None:
         """Begin to keep what is heard of this prompt; the first call opens the socket, without waiting for it."""
@@ -101,7 +101,7 @@ class Ears:
     def wait_open(self, seconds: float) -> bool:
         """Wait until the socket is open, at most so long, and tell whether it is."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._open or self._closing.is_set(), timeout=seconds)
+            return self._changed.wait_for(lambda: self._socket is not None or self._closing.is_set(), timeout=seconds)
 
     def close(self) -> None:
         """Close the socket, wake everybody who waits and end the thread; may be called twice."""
@@ -109,6 +109,9 @@ class Ears:
         with self._changed:
             self._changed.notify_all()
             thread, self._thread = self._thread, None
+            socket = self._socket
+        if socket is not None:
+            socket.close()
         if thread is not None:
             thread.join()
 
@@ -131,7 +134,7 @@ class Ears:
                     proxy=None,
                 ) as socket:
                     wait_s = AGAIN_S[0]
-                    self._set_open(True)
+                    self._set_open(socket)
                     self._read(socket)
             except (WebSocketException, OSError, TimeoutError, EOFError) as error:
                 # the address only: an exception may repeat our headers
@@ -139,7 +142,7 @@ class Ears:
                     "No news from ComfyUI at %s for now (%s); it is asked instead.", self._url, type(error).__name__
                 )
             finally:
-                self._set_open(False)
+                self._set_open(None)
             self._closing.wait(wait_s)
             wait_s = min(2 * wait_s, AGAIN_S[1])
 
@@ -154,9 +157,9 @@ class Ears:
             else:
                 self._sign(self._running)  # a preview: whatever runs for us is alive
 
-    def _set_open(self, is_open: bool) -> None:
+    def _set_open(self, socket: Connection | None) -> None:
         with self._changed:
-            self._open = is_open
+            self._socket = socket
             self._changed.notify_all()
 
     def _understand(self, message: str) -> None:

@@ -82,7 +82,7 @@ class ComfyEngine:
         with self._at_work:
             self._calls += 1
         try:
-            return answer_all(requests, self._rendered, threads=self._threads, engine=ENGINE)
+            return self._answers(requests)
         finally:
             with self._at_work:
                 self._calls -= 1
@@ -96,12 +96,20 @@ class ComfyEngine:
             self._at_work.wait_for(lambda: self._calls == 0, timeout=CLOSE_S)
         self._wire.close()
 
+    def _answers(self, requests: Sequence[RenderRequest]) -> list[Rendered | EngineFailure]:
+        """Answer requests of one template at a time: what stops the one must not stop the other."""
+        answers: dict[str, Rendered | EngineFailure] = {}
+        for kind in self._templates:
+            of_kind = [request for request in requests if kind_of(request) == kind]
+            answered = answer_all(of_kind, self._rendered, threads=self._threads, engine=ENGINE)
+            answers |= {answer.attempt_id: answer for answer in answered}
+        return [answers[request.attempt_id] for request in requests]
+
     # ------------------------------------------------------------ one picture
 
     def _rendered(self, request: RenderRequest) -> Rendered:
         started_s = clock.elapsed_s()
-        kind: Kind = "inpaint" if request.mode == "inpaint" else "text"
-        template = self._templates[kind]
+        template = self._templates[kind_of(request)]
         drawing = drawing_of(request, MULTIPLE_PX)
         commission = Commission(request.attempt_id, drawing, template, self._options.upload_folder)
         resumed = [False]  # another life of this attempt is looked for once
@@ -167,7 +175,7 @@ class ComfyEngine:
                 standing = self._vigil(station, accepted_as).ended()
                 return fetch(commission, station.server, standing, self._sleep)
         except EngineLocked as error:
-            if not self.fleet.any_open():
+            if not url or not self.fleet.any_open():
                 raise
             # this server waits for a person; another one may have what it lacks
             raise EngineUnavailable(error.sentence, engine=ENGINE) from error
@@ -180,6 +188,11 @@ class ComfyEngine:
 
     def _vigil(self, station: Station, prompt_id: str) -> Vigil:
         return Vigil(station.server, station.ears, prompt_id, self._patience, self._closing)
+
+
+def kind_of(request: RenderRequest) -> Kind:
+    """Return which template draws this request: a stage is drawn from words, its product set down afterwards."""
+    return "inpaint" if request.mode == "inpaint" else "text"
 
 
 def templates_of(options: Options) -> dict[Kind, Template]:

@@ -28,8 +28,14 @@ QUEUE_FRESH_S: Final = 1.0
 """How long a queue's length is believed."""
 QUEUE_SLACK: Final = 1
 """A server whose queue is longer than the shortest by more than this is avoided."""
+RECHECK_S: Final = 60.0
+"""A server that lacked something is asked again after so long: somebody may have put it there."""
 MUTE_S: Final = 30.0
 """A server that did not answer a question is not asked that kind of question for so long."""
+
+
+class _Lacks(Exception):
+    """A server cannot run a template; not an error of the engine's yet, another server may."""
 
 
 @dataclass
@@ -40,6 +46,7 @@ class Station:
     ears: Ears
     lock: threading.Lock = field(default_factory=threading.Lock)
     checked: set[str] = field(default_factory=set)
+    lacks: dict[str, tuple[str, float]] = field(default_factory=dict)
     queue_length: int | None = None
     queue_asked_s: float = float("-inf")
     mute_until_s: float = float("-inf")
@@ -66,7 +73,7 @@ class Fleet:
         for url in urls:
             client_id = clock.fresh_id()  # one for each server: a second socket of the same id would replace ours
             ears = Ears(url, client_id, headers, enabled=websocket, elapsed_s=elapsed_s)
-            self._stations[url] = Station(ComfyServer(url, wire, client_id), ears)
+            self._stations[url] = Station(ComfyServer(url, wire, client_id, sleep), ears)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -81,13 +88,22 @@ class Fleet:
     def visit(self, template: Template, *, avoid: Collection[str] = (), prefer: str | None = None) -> Iterator[Station]:
         """Hold a place at the server that is likely to draw first and can draw this template.
 
-        Raises what `Endpoints.pick` raises; EngineLocked when every server lacks something; EngineUnavailable when this
-        one does and another may not.
+        Raises what `Endpoints.pick` raises, and EngineLocked, saying what is missing, when every server lacks something
+        for this template; other templates may be drawn meanwhile.
         """
-        with self._endpoints.visit(avoid={*avoid, *self._long_queues()}, prefer=prefer) as url:
-            station = self._stations[url]
-            self._check(station, template)
-            yield station
+        avoid = {*avoid, *self._long_queues()}
+        while True:
+            lacking_it = self._lacking(template)
+            if len(lacking_it) == len(self._stations):
+                raise EngineLocked(" ".join(lacking_it.values()), engine=ENGINE)
+            try:
+                with self._endpoints.visit(avoid={*avoid, *lacking_it}, prefer=prefer) as url:
+                    station = self._stations[url]
+                    self._check(station, template)
+                    yield station
+                    return
+            except _Lacks:
+                log.warning("%s", station.lacks[template.content][0])
 
     def any_open(self) -> bool:
         """Tell whether some server is open for calls."""
@@ -120,19 +136,25 @@ class Fleet:
     # ------------------------------------------------------------ small parts
 
     def _check(self, station: Station, template: Template) -> None:
-        """Ask a server once whether it has what the template needs. Raises EngineLocked saying all that is missing."""
+        """Ask a server once whether it has what the template needs. Raises _Lacks where it has not."""
         with station.lock:
             if template.content in station.checked:
                 return
+            if station.server.url in self._lacking(template):  # found out by another thread just now
+                raise _Lacks
             missing = lacking(template, station.server.node_class)
             if missing:
-                raise EngineLocked(
-                    f"ComfyUI at {station.server.url} cannot run the template {template.graph.name}: "
-                    f"{' '.join(missing)}",
-                    engine=ENGINE,
-                )
+                sentence = f"ComfyUI at {station.server.url} cannot run the template {template.graph.name}:"
+                station.lacks[template.content] = (f"{sentence} {' '.join(missing)}", self._elapsed_s())
+                raise _Lacks
             station.checked.add(template.content)
             log.info("ComfyUI at %s has all that template %s needs.", station.server.url, template.graph.name)
+
+    def _lacking(self, template: Template) -> dict[str, str]:
+        """Return what each server was found to lack for a template not long ago, by address."""
+        now_s = self._elapsed_s()
+        known = ((url, station.lacks.get(template.content)) for url, station in self._stations.items())
+        return {url: lack[0] for url, lack in known if lack is not None and now_s - lack[1] < RECHECK_S}
 
     def _long_queues(self) -> Collection[str]:
         """Return the servers whose queue is clearly longer than the shortest, other people's prompts included."""

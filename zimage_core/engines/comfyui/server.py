@@ -10,21 +10,26 @@ from __future__ import annotations
 import hashlib
 import logging
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from zimage_core.engines.comfyui.failures import ENGINE, concerns_output, error_for_400
 from zimage_core.engines.comfyui.graph import Json
 from zimage_core.engines.comfyui.slots import Slots
 from zimage_core.engines.wire.client import Reply, Wire, error_for_status
-from zimage_core.engines.wire.replies import EngineLocked
-from zimage_core.errors import BadImage, EngineError, EngineUnavailable
+from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable
+from zimage_core.errors import BadImage, EngineError, EngineRefused, EngineTimeout, EngineUnavailable
 
 log = logging.getLogger("zimage_core.engines")
 
 QUICK_S: Final = 15.0
 """The most a question about the queue may take; ComfyUI answers them from memory."""
+ASKED: Final = 4
+"""How often a question, or an upload, is repeated at once when its answer broke off: neither draws anything."""
+ASKED_PAUSE_S: Final = 0.1
+
+AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +53,11 @@ class Image:
 class ComfyServer:
     """A server by its base address; threads may share it."""
 
-    def __init__(self, url: str, wire: Wire, client_id: str) -> None:
+    def __init__(self, url: str, wire: Wire, client_id: str, sleep: Callable[[float], object]) -> None:
         self.url = url.rstrip("/")
         self.client_id = client_id
         self._wire = wire
+        self._sleep = sleep
 
     # ------------------------------------------------------------ what it has
 
@@ -149,8 +155,9 @@ class ComfyServer:
         """
         name = f"{hashlib.sha256(png).hexdigest()[:32]}.png"
         fields = {"image": (name, png, "image/png"), "type": (None, "input"), "subfolder": (None, folder)}
-        reply = self._wire.call("POST", f"{self.url}/upload/image", files=fields)
-        stored = self._checked(reply, "a photo")
+        stored = self._again(
+            lambda: self._checked(self._wire.call("POST", f"{self.url}/upload/image", files=fields), "a photo")
+        )
         taken, where = stored.get("name"), stored.get("subfolder", "")
         if not isinstance(taken, str) or not isinstance(where, str) or not taken:
             raise EngineUnavailable(f"ComfyUI at {self.url} does not say where it put a photo.", engine=ENGINE)
@@ -178,7 +185,20 @@ class ComfyServer:
             raise error_for_status(reply, ENGINE, what=f"POST {path}")
 
     def _object(self, method: str, path: str, what: str) -> Json:
-        return self._checked(self._wire.call(method, f"{self.url}{path}", total_s=QUICK_S), what)
+        return self._again(lambda: self._checked(self._wire.call(method, f"{self.url}{path}", total_s=QUICK_S), what))
+
+    def _again(self, ask: Callable[[], AnswerT]) -> AnswerT:
+        """Return the answer to what may be asked any number of times; a server that is away or slow is asked once."""
+        for tried in range(1, ASKED):
+            try:
+                return ask()
+            except (EngineRefused, EngineLocked, EngineUnreachable, EngineTimeout):
+                raise
+            except EngineError as error:
+                if error.retry_after_s:
+                    raise
+                self._sleep(ASKED_PAUSE_S * tried)
+        return ask()
 
     def _checked(self, reply: Reply, what: str) -> Json:
         if not reply.is_ok:

@@ -12,7 +12,7 @@ from PIL import Image as Pictures
 from PIL import UnidentifiedImageError
 
 from zimage_core.engines.comfyui.commission import Commission
-from zimage_core.engines.comfyui.failures import ENGINE, error_for_entry, messages_of
+from zimage_core.engines.comfyui.failures import ENGINE, PhotoGone, error_for_entry, messages_of
 from zimage_core.engines.comfyui.fleet import Station
 from zimage_core.engines.comfyui.server import ComfyServer, FileGone, Image, Standing, images_of
 from zimage_core.engines.comfyui.slots import Role
@@ -31,6 +31,8 @@ from zimage_core.imaging.pixels import Rgb
 
 log = logging.getLogger("zimage_core.engines")
 
+SUBMISSIONS: Final = 3
+"""A prompt whose submission broke off is sent so often to a server that says it never got it."""
 FETCHES: Final = 5
 """A file is asked for so often before it counts as damaged on the server: it has been paid for."""
 FETCH_PAUSE_S: Final = 0.2
@@ -69,21 +71,35 @@ def hand_in(commission: Commission, station: Station, vigil: Callable[[str], Vig
         names["mask"] = names["reference"]
     station.ears.follow(prompt_id)
     try:
-        accepted_as = server.submit(commission.graph(names), prompt_id, commission.template.slots)
-    except EngineError as error:
+        accepted_as = _submitted(commission, server, names, vigil)
+    except EngineError:
         station.ears.forget(prompt_id)
-        if isinstance(error, EngineRefused | EngineLocked | EngineBusy | EngineUnreachable):
-            raise
-        commission.give_to(server.url)
-        if vigil(prompt_id).settled().state == "unknown":
-            commission.take_back(server.url)
-            raise
-        log.info("ComfyUI at %s has prompt %s although its answer was lost.", server.url, prompt_id)
-        return prompt_id
+        raise
     commission.give_to(server.url)
     if accepted_as != prompt_id:
         station.ears.forget(prompt_id)
     return accepted_as
+
+
+def _submitted(
+    commission: Commission, server: ComfyServer, names: Mapping[Role, str], vigil: Callable[[str], Vigil]
+) -> str:
+    """Return the id that the graph runs under. It is sent again only where the server says that it never got it."""
+    prompt_id = commission.prompt_id
+    for left in range(SUBMISSIONS - 1, -1, -1):
+        try:
+            return server.submit(commission.graph(names), prompt_id, commission.template.slots)
+        except (EngineRefused, EngineLocked, EngineBusy, EngineUnreachable, PhotoGone):
+            raise
+        except EngineError as error:
+            commission.give_to(server.url)
+            if vigil(prompt_id).settled().state != "unknown":
+                log.info("ComfyUI at %s has prompt %s although its answer was lost.", server.url, prompt_id)
+                return prompt_id
+            commission.take_back(server.url)
+            if error.retry_after_s or not left:
+                raise
+    raise AssertionError("the last submission returns or raises")
 
 
 # ---------------------------------------------------------------- fetching
