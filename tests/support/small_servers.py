@@ -22,7 +22,7 @@ from typing import Literal, Self
 import numpy as np
 
 from zimage_core.domain import EngineInfo
-from zimage_core.engines.base import Engine, Rendered, RenderRequest
+from zimage_core.engines.base import Engine, EngineFailure, Rendered, RenderRequest
 from zimage_core.engines.exchange import (
     ENGINE_PATH,
     FailureAnswer,
@@ -34,6 +34,7 @@ from zimage_core.engines.exchange import (
     status_of,
     to_text,
 )
+from zimage_core.errors import EngineError
 from zimage_core.imaging.pixels import Rgb, encode_png
 
 Fault = Literal[
@@ -248,6 +249,7 @@ def drawn_picture(prompt: str, seed: int, width_px: int, height_px: int) -> Rgb:
 class DrawingServer:
     """The protocol is `plain` (POST /v1/generate), `ours` (the same with the whole request, and keys that are known
     again), or `images` (POST /v1/images/generations). `drawn` counts pictures by Idempotency-Key, or by seed without.
+    `checks`: whether it looks at which engine a request is meant for.
     """
 
     def __init__(
@@ -265,6 +267,7 @@ class DrawingServer:
         self.engine = engine
         self.info = info or (engine.info if engine is not None else OUR_INFO)
         self.drawn: Counter[str] = Counter()
+        self.checks = True
         self._think_s = think_s
         self._key = key
         self._kept: dict[str, Rendered] = {}
@@ -304,7 +307,12 @@ class DrawingServer:
         """Return the answer and the name of the field with the picture."""
         asked = json.loads(seen.body)
         if self.protocol == "ours":
-            return self._from_request(request_from(GenerateBody.model_validate(asked).zimage, self.info)), "image"
+            form = GenerateBody.model_validate(asked).zimage
+            try:
+                request = request_from(form, self.info if self.checks else None)
+            except EngineError as error:
+                return _failure(EngineFailure(form.attempt_id, error, 0.0)), "image"
+            return self._from_request(request), "image"
         if self.protocol == "images":
             width, height = (int(side) for side in asked["size"].split("x"))
         else:
@@ -326,7 +334,7 @@ class DrawingServer:
                 self.drawn[request.attempt_id] += 1
                 kept = self._kept[request.attempt_id] = self._rendered(request)
         if not isinstance(kept, Rendered):
-            return {"status": status_of(kept.error), **FailureAnswer(detail=failure_form(kept)).model_dump()}
+            return _failure(kept)
         return generate_answer(kept, fingerprint=self.info.fingerprint).model_dump()
 
     def _rendered(self, request: RenderRequest) -> Rendered:
@@ -354,6 +362,10 @@ class DrawingServer:
         elif fault == "wrong_size" and self.protocol == "ours":
             holder[name] = base64.b64encode(encode_png(drawn_picture("", 1, 72, 72))).decode()
         return json_answer(answer)
+
+
+def _failure(failure: EngineFailure) -> dict[str, object]:
+    return {"status": status_of(failure.error), **FailureAnswer(detail=failure_form(failure)).model_dump()}
 
 
 OUR_INFO = EngineInfo(

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -25,7 +24,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from zimage_core import errors
-from zimage_core.domain import Change, EngineInfo, Mode, Placement, Prompt, Scene, to_plain
+from zimage_core.domain import Change, EngineInfo, Mode, Placement, Prompt, Scene
 from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest
 from zimage_core.errors import BadImage, EngineError, EngineRefused, EngineUnavailable, ImageError
 from zimage_core.imaging.cutout import CutOut, cutout_from_png, cutout_to_png
@@ -103,10 +102,6 @@ class RequestForm(Form):
         for colour in scene.stage.palette:
             if not _COLOUR.fullmatch(colour):
                 raise ValueError(f"'{colour}' in the palette is not a colour such as #d8c7b0")
-        try:
-            json.dumps(to_plain(scene), allow_nan=False)
-        except ValueError:
-            raise ValueError("a number of the scene is not finite") from None
         return scene
 
 

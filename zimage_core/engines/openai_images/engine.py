@@ -24,11 +24,17 @@ _CALLS: Final = 2
 
 
 class OpenAIImagesEngine:
-    """An engine in other processes that speaks the shape of OpenAI's images; `sleep` is for tests."""
+    """An engine in other processes that speaks the shape of OpenAI's images; `sleep` and `elapsed_s` are for tests."""
 
-    def __init__(self, options: Options, *, sleep: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        *,
+        sleep: Callable[[float], object] | None = None,
+        elapsed_s: Callable[[], float] = clock.elapsed_s,
+    ) -> None:
         self._options = options
-        self._remote = Remote(NAME, options.remote, api_key(), sleep=sleep)
+        self._remote = Remote(NAME, options.remote, api_key(), sleep=sleep, elapsed_s=elapsed_s)
         self.info: EngineInfo = _info(options)
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Rendered | EngineFailure]:

@@ -213,7 +213,7 @@ class Endpoints:
         """Return the address of the endpoint to call now and hold a place there, waiting for one where all are full.
 
         `avoid` are endpoints that are taken only where there is no other, such as the one that has just failed;
-        `prefer` is taken whenever it may be called: it may already have what is asked for.
+        `prefer` is waited for as long as the call is patient: it may already have what is asked for.
         Every pick must be followed by one `report`. Raises, when no endpoint may be called within `patience_s`:
         EngineBusy (they asked for a pause), EngineLocked (they wait for a person), EngineUnavailable (they are down).
         """
@@ -223,11 +223,11 @@ class Endpoints:
                 if self._closed:
                     raise EngineUnavailable(f"Engine '{self._engine}' was closed.", engine=self._engine)
                 now_s = self._elapsed_s()
-                free_at_s = min(one.free_at_s(now_s) for one in self._all)
+                choice = self._choice(prefer, now_s, patient_until_s)
+                free_at_s = min(one.free_at_s(now_s) for one in choice)
                 if free_at_s <= now_s or free_at_s == float("inf"):
-                    free = [one for one in self._all if one.free_at_s(now_s) <= now_s]
-                    liked = [one for one in free if one.url == prefer] or [one for one in free if one.url not in avoid]
-                    best = self._best(liked or free, now_s)
+                    free = [one for one in choice if one.free_at_s(now_s) <= now_s]
+                    best = self._best([one for one in free if one.url not in avoid] or free, now_s)
                     if best is not None and best.in_flight < best.room:
                         best.entered(now_s)
                         return best.url
@@ -276,6 +276,15 @@ class Endpoints:
             self._freed.notify_all()
 
     # ------------------------------------------------------------ the lock is held
+
+    def _choice(self, prefer: str | None, now_s: float, patient_until_s: float) -> list[_Endpoint]:
+        """Return the preferred endpoint where it may be called soon or its probe is out, else all of them."""
+        for one in self._all:
+            free_at_s = one.free_at_s(now_s)
+            soon = free_at_s <= patient_until_s or free_at_s == float("inf")
+            if one.url == prefer and soon and not isinstance(one.error, EngineLocked):
+                return [one]
+        return self._all
 
     def _best(self, free: Sequence[_Endpoint], now_s: float) -> _Endpoint | None:
         """Return the one that would answer first; of equals each in turn."""

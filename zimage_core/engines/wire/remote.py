@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,11 +16,13 @@ from zimage_core import clock
 from zimage_core.engines.wire.client import Limits, Wire
 from zimage_core.engines.wire.endpoints import Endpoints, Pace
 from zimage_core.engines.wire.options import Reader, bearer, number, path, urls, whole
-from zimage_core.engines.wire.replies import EngineUnreachable
+from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable
 from zimage_core.engines.wire.retries import RetryBudget, with_retries
 from zimage_core.errors import BadImage, EngineError, EngineTimeout, EngineUnavailable
 
 ResultT = TypeVar("ResultT")
+_MOST_HOLDERS: Final = 10_000
+"""Lost answers that are remembered, the newest: more is a server that answers nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +61,12 @@ def remote_options(read: Mapping[str, Any]) -> RemoteOptions:
     return RemoteOptions(**{name: value for name, value in read.items() if name in READERS})
 
 
-@dataclass(slots=True)
-class _Course:
-    """Where one request has been so far."""
-
-    avoid: set[str] = field(default_factory=set)
-    prefer: str | None = None
-
-
 class Remote:
     """The servers of one engine; threads share it.
 
-    `keeps_answers`: the servers know a request again by its key, so after a lost answer the same one is asked first,
-    and draws nothing twice. `sleep` and `elapsed_s` are for tests: the waits between tries, and the clock they go by.
+    `keeps_answers`: the servers know a request again by its key, so after a lost answer the same one is asked first, in
+    this call and in later ones of the same name, and draws nothing twice.
+    `sleep` and `elapsed_s` are for tests: the waits between tries, and the clock they go by.
     """
 
     def __init__(
@@ -90,6 +85,7 @@ class Remote:
         self.engine = engine
         self.options = options
         self._keeps_answers = keeps_answers
+        self._holders: dict[str, str] = {}
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
         self._elapsed_s = elapsed_s
@@ -113,17 +109,20 @@ class Remote:
         `name` tells requests apart, such as the attempt_id: the waits between tries are drawn from it. Raises the
         EngineError of the last try.
         """
-        course = _Course()
+        avoid: set[str] = set()
 
         def once() -> ResultT:
             if self._closing.is_set():
                 raise EngineUnavailable(f"Engine '{self.engine}' was closed.", engine=self.engine)
-            with self.endpoints.visit(avoid=course.avoid, prefer=course.prefer) as url:
+            with self.endpoints.visit(avoid=avoid, prefer=self._holders.get(name)) as url:
                 try:
-                    return call(url)
+                    result = call(url)
                 except EngineError as error:
-                    self._learn(course, url, error)
+                    avoid.add(url)
+                    self._learn(name, url, error)
                     raise
+                self._holders.pop(name, None)
+                return result
 
         return with_retries(
             once,
@@ -141,13 +140,11 @@ class Remote:
         self.endpoints.close()
         self.wire.close()
 
-    def _learn(self, course: _Course, url: str, error: EngineError) -> None:
-        """Note where the next try should go: back to who may have the answer already, else to another."""
-        lost = isinstance(error, EngineTimeout | EngineUnavailable | BadImage) and not isinstance(
-            error, EngineUnreachable
-        )
-        if self._keeps_answers and lost:
-            course.prefer = url
-        else:
-            course.prefer = None
-            course.avoid.add(url)
+    def _learn(self, name: str, url: str, error: EngineError) -> None:
+        """Remember who may have the answer to a call that failed; who cannot be reached has it no more."""
+        if isinstance(error, EngineUnreachable | EngineLocked):
+            self._holders.pop(name, None)
+        elif self._keeps_answers and isinstance(error, EngineTimeout | EngineUnavailable | BadImage):
+            if len(self._holders) >= _MOST_HOLDERS:
+                self._holders.pop(next(iter(self._holders)), None)
+            self._holders[name] = url

@@ -40,7 +40,12 @@ _CALLS: Final = 2
 _JSON: Final = "application/json"
 
 
-def connect(options: Options, *, sleep: Callable[[float], object] | None = None) -> ZImageHttpEngine:
+def connect(
+    options: Options,
+    *,
+    sleep: Callable[[float], object] | None = None,
+    elapsed_s: Callable[[], float] = clock.elapsed_s,
+) -> ZImageHttpEngine:
     """Return the engine behind these addresses, each asked what it is. Raises as `zimage_http.create` says."""
     key = api_key()
     probe = Remote(NAME, options.remote, key)
@@ -62,6 +67,7 @@ def connect(options: Options, *, sleep: Callable[[float], object] | None = None)
         keeps_answers=found.info is not None,
         least=1 if found.info is None else found.info.batch_limit,
         sleep=sleep,
+        elapsed_s=elapsed_s,
     )
     return ZImageHttpEngine(options, remote, info, is_ours=found.info is not None)
 
