@@ -25,7 +25,7 @@ _MEMORY_WORDS: Final = (
     "cublas_status_alloc",
 )
 _PROGRAM_ERRORS: Final = (
-    "ValueError", "TypeError", "KeyError", "IndexError", "AttributeError", "AssertionError", "NotImplementedError",
+    "ValueError", "TypeError", "KeyError", "IndexError", "AttributeError", "AssertionError",
     "ZeroDivisionError",
 )  # fmt: skip
 """Exceptions that come again with the same graph."""
@@ -106,7 +106,7 @@ def _of_execution(data: Mapping[str, Any], slots: Slots, url: str) -> EngineErro
     kind, said = str(data.get("exception_type", "")), str(data.get("exception_message", ""))
     name, lower = kind.rpartition(".")[2], f"{kind} {said}".lower()
     where = _named(slots, str(data.get("node_id", "")), str(data.get("node_type", "")))
-    sentence = f"ComfyUI at {url} failed in node {where} with {name or 'an error'}: {_cut(said)}"
+    sentence = f"ComfyUI at {url} failed in node {where} with {name or 'an error'}: {_cut(said).rstrip('.')}."
     if any(word in lower for word in _MEMORY_WORDS):
         return EngineOutOfMemory(sentence, engine=ENGINE)
     if data.get("node_type") in PHOTO_LOADERS and (
