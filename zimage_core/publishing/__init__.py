@@ -2,9 +2,9 @@
 
 What it is:       `channels` (rules as dated data), `renditions` (size, encode, check), `seal` (disclosure labels,
                   written last, read back), `alt_text`, `manifest` (what a release holds), `release` (switch and
-                  roll back).
-May import:       domain, errors, storage, imaging; pydantic, PyYAML, defusedxml.
-May touch:        the Store it is handed, and channels.yaml beside it.
+                  roll back), `moderation` (a service that is asked about a picture before it is published).
+May import:       domain, errors, settings, clock, storage, imaging, engines.wire; pydantic, PyYAML, defusedxml.
+May touch:        the Store it is handed, channels.yaml beside it, and the moderation service that settings name.
 Never:            decides what is good; overwrites an object; switches to a release whose files it has not checked.
 """
 
