@@ -89,7 +89,9 @@ class Settings(BaseSettings):
 class ServeSettings(BaseSettings):
     """How `zimage serve` guards its door and keeps its work. Every field can be set as ZIMAGE_SERVE_<FIELD>."""
 
-    model_config = SettingsConfigDict(env_prefix="ZIMAGE_SERVE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ZIMAGE_SERVE_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     dir: Path | None = Field(None, description="Tasks and pictures; none = serve/<port> in ZIMAGE_WORK_DIR.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(

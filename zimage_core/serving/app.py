@@ -26,7 +26,7 @@ from zimage_core.serving.desk import Desk, DeskRules
 from zimage_core.serving.door import Door, DoorRules
 from zimage_core.serving.drawers import Drawers
 from zimage_core.serving.forms import PRIORITY_HEADER
-from zimage_core.serving.front import REQUEST_ID, Front
+from zimage_core.serving.front import REQUEST_ID, Front, fault_of
 from zimage_core.serving.gpus import Gpus
 from zimage_core.serving.intake import Intake, IntakeRules, Sampling
 from zimage_core.serving.meters import Meters
@@ -122,6 +122,10 @@ def _answer_alike(api: FastAPI) -> None:
     async def _ours(_: Request, error: Exception) -> Response:
         assert isinstance(error, (Denied, Failed))
         return error.response()
+
+    @api.exception_handler(Exception)
+    async def _fault(request: Request, _: Exception) -> Response:
+        return fault_of(request.state.request_id).response()  # the front logs it: it is raised on
 
     @api.exception_handler(EngineError)
     async def _engine(_: Request, error: Exception) -> Response:

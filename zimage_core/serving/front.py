@@ -45,6 +45,7 @@ class Front:
             return
         given = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = given if _FIT_ID.fullmatch(given) else clock.fresh_id()
+        scope.setdefault("state", {})["request_id"] = request_id
         started_s = clock.elapsed_s()
         status = 0
 
@@ -63,8 +64,7 @@ class Front:
         except Exception:
             log.exception("%s %s failed, request %s", scope["method"], _safe(scope["path"]), request_id)
             if not status:
-                fault = Denied(500, f"The server made a mistake; its log has more under request {request_id}.")
-                await fault.response()(scope, receive, sent)
+                await fault_of(request_id).response()(scope, receive, sent)
         finally:
             self._note(scope, status, clock.elapsed_s() - started_s, request_id)
 
@@ -81,6 +81,11 @@ class Front:
             scope.get("state", {}).get("caller", "unknown"),
             request_id,
         )
+
+
+def fault_of(request_id: str) -> Denied:
+    """Return what is answered when the server made a mistake: where to look, nothing of what happened."""
+    return Denied(500, f"The server made a mistake; its log has more under request {request_id}.")
 
 
 def _safe(path: str) -> str:

@@ -61,10 +61,14 @@ class EngineServer:
         """
         ensure_guarded(host, Keys(settings.api_keys))
         self._settings, self._engine = settings, engine
-        self._held = _held(folder)
-        self._socket = _bound(host, port)
-        self.services: Services = build_services(engine, settings, folder, sampling=sampling, blocklist=blocklist)
-        self._uvicorn = _Uvicorn(build_app(self.services, settings), self.stop)
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(_held(folder))
+            self._socket = opened.enter_context(_bound(host, port))
+            self.services: Services = build_services(engine, settings, folder, sampling=sampling, blocklist=blocklist)
+            opened.callback(self.services.book.close)
+            opened.callback(self.services.gpus.close)
+            self._uvicorn = _Uvicorn(build_app(self.services, settings), self.stop)
+            self._opened = opened.pop_all()
         self._ended = threading.Event()
         self._why_failed: EngineError | None = None
         self._stopping = threading.Lock()
@@ -120,10 +124,7 @@ class EngineServer:
         desk.drain()
         drained = desk.wait_until_drained(0.0) and self.services.drawers.state != "loading"
         self.services.drawers.close(drained=drained)
-        self.services.gpus.close()
-        self.services.book.close()
-        self._socket.close()
-        self._held.close()
+        self._opened.close()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -174,13 +175,15 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host.strip("[]"), port))
-    except (OSError, OverflowError) as error:
-        raise ConfigurationError(f"The server cannot listen on {host} port {port}: {error}.") from error
+    with contextlib.ExitStack() as opened:
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listening = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((host.strip("[]"), port))
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(f"The server cannot listen on {host} port {port}: {error}.") from error
+        opened.pop_all()
     return listening
 
 
