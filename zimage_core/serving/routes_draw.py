@@ -20,7 +20,7 @@ from zimage_core.serving.forms import (
     PriorityHeader,
     responses,
 )
-from zimage_core.serving.intake import body_name, fresh_name
+from zimage_core.serving.intake import Order, body_name, fresh_name
 from zimage_core.serving.line import pictures_of
 from zimage_core.serving.services import Caller, Here, Services
 
@@ -51,7 +51,7 @@ async def generate(
     The same content is drawn once and then answered from what is kept, for a time.
     """
     named = await named_by(services, caller, idempotency_key, GENERATE_PATH, body)
-    order = await run_in_threadpool(services.intake.of_body, body, named=named)
+    order = await order_of(services, body, named)
     (picture,) = await pictures_of(services, [order.work], x_priority, request)
     return Response(to_text(picture.answer()), media_type=JSON)
 
@@ -79,6 +79,13 @@ async def images_generations(
         created=int(clock.now().timestamp()), data=[ImageAnswer(b64_json=picture.base64()) for picture in pictures]
     )
     return Response(to_text(answer), media_type=JSON)
+
+
+async def order_of(services: Services, body: GenerateBody, named: str) -> Order:
+    """Return the order of a body; one with a photo, which takes milliseconds to decode, is read on another thread."""
+    if body.zimage is None or body.zimage.reference is None:
+        return services.intake.of_body(body, named=named)
+    return await run_in_threadpool(services.intake.of_body, body, named=named)
 
 
 async def named_by(

@@ -24,7 +24,7 @@ from zimage_core.serving.forms import (
     responses,
 )
 from zimage_core.serving.intake import Order, body_name, fresh_name
-from zimage_core.serving.routes_draw import JSON, key_is_taken
+from zimage_core.serving.routes_draw import JSON, key_is_taken, order_of
 from zimage_core.serving.services import Caller, Here, Services
 from zimage_core.serving.taskbook import FINISHED, TaskRow
 from zimage_core.serving.work import Picture, Priority
@@ -57,7 +57,7 @@ async def take(
 ) -> TaskTaken:
     """Write a task down and answer with its id. It is on disk before this answer: a restart does not lose it."""
     name = fresh_name() if idempotency_key is None else f"{caller}:{idempotency_key}"
-    order = await run_in_threadpool(services.intake.of_body, body, named=name)
+    order = await order_of(services, body, name)
     row = await run_in_threadpool(_promise, services, order, caller, idempotency_key, body, x_priority)
     url = f"{TASKS_PATH}/{row.task_id}"
     response.headers["Location"] = url

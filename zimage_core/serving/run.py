@@ -35,6 +35,9 @@ log = logging.getLogger("zimage_core.serving")
 
 UPKEEP_EVERY_S: Final = 60.0
 BACKLOG: Final = 512
+KEEP_ALIVE_S: Final = 75
+"""Longer than clients (httpx: 5 s) and load balancers (60 s) keep a connection: the one who asks should hang up, or a
+request meets a connection that is just being closed."""
 LAST_ANSWERS_S: Final = 10
 """How long answers that are ready may take to reach their callers once everything is drawn."""
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -139,6 +142,7 @@ class _Uvicorn(uvicorn.Server):
             date_header=True,
             proxy_headers=False,
             backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=LAST_ANSWERS_S,
             ws="none",
             lifespan="off",
@@ -178,9 +182,12 @@ def _bound(host: str, port: int) -> socket.socket:
     with contextlib.ExitStack() as opened:
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listening = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            # the protocol is said: asyncio turns Nagle's delay off only where it sees TCP, and 40 ms an answer is what
+            # that delay costs when head and body are sent one after the other
+            listening = opened.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((host.strip("[]"), port))
+            listening.listen(BACKLOG)  # who comes before the loop turns waits a moment instead of being refused
         except (OSError, OverflowError) as error:
             raise ConfigurationError(f"The server cannot listen on {host} port {port}: {error}.") from error
         opened.pop_all()

@@ -44,15 +44,16 @@ class Services:
         return ""
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def _caller(request: Request) -> str:
+async def _caller(request: Request) -> str:
     caller: str = request.state.caller
     return caller
 
 
+# both are coroutines: FastAPI runs plain functions on a thread, and asks for these with every request
 Here = Annotated[Services, Depends(_services)]
 Caller = Annotated[str, Depends(_caller)]
