@@ -120,7 +120,7 @@ def test_several_servers_share_the_work_and_one_that_is_down_is_left_out(caplog:
         answers = engine.render([request_for("stage", f"shot{n}", size=(64, 64)) for n in range(40)])
         engine.close()
     assert all(isinstance(answer, Rendered) for answer in answers)
-    assert min(len(one.drawn), len(two.drawn)) >= 8
+    assert min(len(one.drawn), len(two.drawn)) >= 3
     assert len(one.drawn) + len(two.drawn) == 40
     assert engine.info.batch_limit == 2 * OUR_INFO.batch_limit
     assert f"does without {down}" in caplog.text
