@@ -5,6 +5,7 @@ Front (id, headers, log)  >  CORS, if any origin is allowed  >  Door (key, rate,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -142,11 +143,24 @@ def _answer_alike(api: FastAPI) -> None:
         return Denied(422, _first_wrong(error)).response()
 
     @api.exception_handler(HTTPException)
-    async def _http(_: Request, error: Exception) -> Response:
+    async def _http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         denied = Denied(error.status_code, f"{error.detail}.")
         denied.headers.update(error.headers or {})
+        if error.status_code == 405:
+            denied.headers["Allow"] = ", ".join(_allowed(api, request.url.path))
         return denied.response()
+
+
+def _allowed(api: FastAPI, path: str) -> list[str]:
+    """Return the methods of a path, of all its routes: the router itself names those of the first one only."""
+    paths: dict[str, dict[str, Any]] = api.openapi()["paths"]
+    return sorted(
+        method.upper()
+        for template, methods in paths.items()
+        if re.fullmatch(re.sub(r"{[^}]+}", "[^/]+", template), path)
+        for method in methods
+    )
 
 
 def _first_wrong(error: RequestValidationError) -> str:

@@ -9,7 +9,7 @@ from fastapi import Header
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from zimage_core.domain import EngineInfo
-from zimage_core.engines.exchange import IDEMPOTENCY_HEADER, FailureAnswer, FailureForm, Seed, Words
+from zimage_core.engines.exchange import IDEMPOTENCY_HEADER, FailureAnswer, FailureForm, GenerateBody, Seed, Words
 from zimage_core.serving.work import Priority, TaskState
 
 PRIORITY_HEADER: Final = "X-Priority"
@@ -40,6 +40,21 @@ GENERATE_EXAMPLES: Final[dict[str, Any]] = {
 }
 
 
+def _plain_number(given: object) -> object:
+    """Refuse what JSON does not call a number: true and "8" would else pass for 1 and 8."""
+    if isinstance(given, bool | str):
+        raise ValueError("a number is needed, not text or true or false")  # noqa: TRY004 - for pydantic
+    return given
+
+
+class DrawBody(GenerateBody):
+    """The body of POST /v1/generate: the small contract, and in `zimage` the whole request where both sides know it."""
+
+    _numbers = field_validator("width", "height", "num_inference_steps", "guidance_scale", "seed", mode="before")(
+        _plain_number
+    )
+
+
 class ImagesBody(BaseModel):
     """The body of POST /v1/images/generations, as OpenAI, SGLang Diffusion and vLLM-Omni take it."""
 
@@ -59,6 +74,8 @@ class ImagesBody(BaseModel):
     negative_prompt: Words | None = None
     num_inference_steps: int | None = Field(None, ge=1, le=200, description="Must be the engine's own.")
     guidance_scale: float | None = Field(None, ge=0.0, le=20.0, description="Must be the engine's own.")
+
+    _numbers = field_validator("n", "seed", "num_inference_steps", "guidance_scale", mode="before")(_plain_number)
 
     @field_validator("response_format", mode="before")
     @classmethod
@@ -156,7 +173,7 @@ WHY: Final = {
     404: "No such task of yours.",
     406: "Neither image/png nor application/json is accepted.",
     408: "The body came too slowly.",
-    409: "The task is not in a state for this.",
+    409: "The task is not in a state for this, or the request is meant for another engine.",
     410: "The picture was made but is not kept any more.",
     413: "The body is too large.",
     422: "The request cannot be drawn as it is; asking again will not help.",

@@ -18,7 +18,7 @@ from zimage_core.engines.exchange import (
     request_from,
     to_text,
 )
-from zimage_core.errors import EngineError
+from zimage_core.errors import EngineError, EngineUnavailable
 from zimage_core.prompting import Blocklist
 from zimage_core.serving.denials import Denied, Failed
 from zimage_core.serving.forms import ImagesBody
@@ -94,7 +94,9 @@ class Intake:
         try:
             request = request_from(form, self._info)
         except EngineError as error:
-            raise Failed(EngineFailure(form.attempt_id, error, 0.0)) from error
+            # another engine was meant: no fault of this server, so no 5xx; the code says that it may be asked again
+            status = 409 if isinstance(error, EngineUnavailable) else None
+            raise Failed(EngineFailure(form.attempt_id, error, 0.0), status=status) from error
         return self._screened(request, form)
 
     # ------------------------------------------------------------ inside

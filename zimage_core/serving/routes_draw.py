@@ -13,6 +13,7 @@ from zimage_core.serving.denials import Denied
 from zimage_core.serving.forms import (
     DOOR,
     GENERATE_EXAMPLES,
+    DrawBody,
     IdempotencyKey,
     ImageAnswer,
     ImagesAnswer,
@@ -26,7 +27,7 @@ from zimage_core.serving.services import Caller, Here, Services
 
 IMAGES_PATH = "/v1/images/generations"
 JSON = "application/json"
-ANSWERS = responses(*DOOR, 422, 502, 504)
+ANSWERS = responses(*DOOR, 409, 422, 502, 504)
 
 router = APIRouter(tags=["draw"])
 
@@ -42,7 +43,7 @@ async def generate(
     request: Request,
     services: Here,
     caller: Caller,
-    body: Annotated[GenerateBody, Body(openapi_examples=GENERATE_EXAMPLES)],
+    body: Annotated[DrawBody, Body(openapi_examples=GENERATE_EXAMPLES)],
     idempotency_key: IdempotencyKey = None,
     x_priority: PriorityHeader = "normal",
 ) -> Response:

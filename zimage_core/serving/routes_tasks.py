@@ -17,6 +17,7 @@ from zimage_core.serving.forms import (
     DOOR,
     GENERATE_EXAMPLES,
     LOOKING,
+    DrawBody,
     IdempotencyKey,
     PriorityHeader,
     TaskAnswer,
@@ -42,8 +43,16 @@ router = APIRouter(tags=["tasks"])
 @router.post(
     TAKE_PATH,
     status_code=202,
-    responses=responses(*DOOR, 422)
-    | {202: {"headers": {"Location": {"description": "The task's own address.", "schema": {"type": "string"}}}}},
+    responses=responses(*DOOR, 409, 422)
+    | {
+        202: {
+            "headers": {"Location": {"description": "The task's own address.", "schema": {"type": "string"}}},
+            "links": {
+                operation: {"operationId": operation, "parameters": {"task_id": "$response.body#/task_id"}}
+                for operation in ("look_at_task", "task_result", "cancel_task", "cancel_task_by_post")
+            },
+        }
+    },
     summary="Take a task, to be drawn later",
     operation_id="take_task",
 )
@@ -51,7 +60,7 @@ async def take(
     response: Response,
     services: Here,
     caller: Caller,
-    body: Annotated[GenerateBody, Body(openapi_examples=GENERATE_EXAMPLES)],
+    body: Annotated[DrawBody, Body(openapi_examples=GENERATE_EXAMPLES)],
     idempotency_key: IdempotencyKey = None,
     x_priority: PriorityHeader = "normal",
 ) -> TaskTaken:
@@ -227,7 +236,7 @@ def _no_picture(services: Services, row: TaskRow) -> Denied:
 def _kind(accept: str) -> str:
     """Return which of the two forms is wanted more, by an Accept header; the PNG where both are alike."""
     best = {PNG: 0.0, JSON: 0.0}
-    for part in accept.split(","):
+    for part in (accept.strip() or PNG).split(","):
         media, *parameters = (word.strip().lower() for word in part.split(";"))
         for kind in best:
             if media in ("*/*", kind, f"{kind.partition('/')[0]}/*"):
