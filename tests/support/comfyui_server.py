@@ -61,7 +61,7 @@ class ComfyUI:
     def __init__(self, *, files: dict[str, list[str]] | None = None, step_s: float = 0.0, seed: int = 0) -> None:
         self.table = node_table({**FILES, **(files or {})})
         self.step_s = step_s
-        self.own_ids = self.silent = self.deaf = False
+        self.own_ids = self.refuses_known_ids = self.silent = self.deaf = False
         self.chances: dict[str, dict[str, float]] = {}
         self.plans: dict[str, deque[str]] = {}
         self.dice = np.random.default_rng(seed)
@@ -202,6 +202,9 @@ class ComfyUI:
         except (ValueError, AssertionError):
             error = {"type": "invalid_prompt_id", "message": "prompt_id must be a valid UUID", "details": ""}
             return JSONResponse({"error": error, "node_errors": {}}, 400)
+        waiting = [item[1] for item in (*self.queue, self.running) if item]
+        if self.refuses_known_ids and prompt_id in (*waiting, *self.history):
+            return JSONResponse({"error": "prompt_id already exists"}, 409)
         judged = validate(body["prompt"], self.table, self.photos)
         if judged["error"]:
             return JSONResponse({"error": judged["error"], "node_errors": judged["node_errors"]}, 400)
@@ -209,8 +212,7 @@ class ComfyUI:
         extra = {"client_id": body["client_id"]} if "client_id" in body else {}
         heapq.heappush(self.queue, (self.number, prompt_id, body["prompt"], extra, judged["good"]))
         self._more.set()
-        answer = {"prompt_id": prompt_id, "number": self.number, "node_errors": judged["node_errors"]}
-        return JSONResponse(answer)
+        return JSONResponse({"prompt_id": prompt_id, "number": self.number, "node_errors": judged["node_errors"]})
 
     async def _get_prompt(self, _: Request) -> Response:
         return JSONResponse(self._queue_info())

@@ -15,7 +15,7 @@ from zimage_core import clock
 from zimage_core.engines.comfyui.ears import Ears
 from zimage_core.engines.comfyui.failures import ENGINE
 from zimage_core.engines.comfyui.preflight import lacking
-from zimage_core.engines.comfyui.server import ComfyServer, Standing
+from zimage_core.engines.comfyui.server import BRIEF_S, ComfyServer, Standing
 from zimage_core.engines.comfyui.template import Template
 from zimage_core.engines.wire.client import Wire
 from zimage_core.engines.wire.endpoints import Endpoints, Pace
@@ -45,6 +45,7 @@ class Station:
     server: ComfyServer
     ears: Ears
     lock: threading.Lock = field(default_factory=threading.Lock)
+    asking: threading.Lock = field(default_factory=threading.Lock)
     checked: set[str] = field(default_factory=set)
     lacks: dict[str, tuple[str, float]] = field(default_factory=dict)
     queue_length: int | None = None
@@ -119,7 +120,7 @@ class Fleet:
             if not is_open[url] or self._elapsed_s() < station.mute_until_s:
                 continue
             try:
-                standing = station.server.standing(prompt_id)
+                standing = station.server.standing(prompt_id, BRIEF_S)
             except EngineError as error:
                 self._mute(station, error)
                 continue
@@ -165,19 +166,26 @@ class Fleet:
         return [url for url, length in lengths.items() if length > shortest + QUEUE_SLACK]
 
     def _queue_length(self, url: str) -> int | None:
-        """Return how long a server's queue was a moment ago, None where unknown. One thread asks, none waits."""
-        station, now_s = self._stations[url], self._elapsed_s()
-        stale = now_s - station.queue_asked_s >= QUEUE_FRESH_S and now_s >= station.mute_until_s
-        if stale and station.lock.acquire(blocking=False):
+        """Return how long a server's queue was a moment ago, None where it does not say.
+
+        One thread asks, the others go by what was known before; only when nothing is known yet do they wait for it.
+        """
+        station = self._stations[url]
+        if self._is_stale(station) and station.asking.acquire(blocking=station.queue_asked_s == float("-inf")):
             try:
-                station.queue_asked_s = now_s
-                station.queue_length = station.server.queue_length()
+                if self._is_stale(station):
+                    station.queue_length = station.server.queue_length()
             except EngineError as error:
                 station.queue_length = None
                 self._mute(station, error)
             finally:
-                station.lock.release()
+                station.queue_asked_s = self._elapsed_s()
+                station.asking.release()
         return station.queue_length
+
+    def _is_stale(self, station: Station) -> bool:
+        now_s = self._elapsed_s()
+        return now_s - station.queue_asked_s >= QUEUE_FRESH_S and now_s >= station.mute_until_s
 
     def _mute(self, station: Station, error: EngineError) -> None:
         station.mute_until_s = self._elapsed_s() + MUTE_S

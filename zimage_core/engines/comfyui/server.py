@@ -25,6 +25,8 @@ log = logging.getLogger("zimage_core.engines")
 
 QUICK_S: Final = 15.0
 """The most a question about the queue may take; ComfyUI answers them from memory."""
+BRIEF_S: Final = 3.0
+"""The same where all the servers are asked and one of them must not hold up what another could draw."""
 ASKED: Final = 4
 """How often a question, or an upload, is repeated at once when its answer broke off: neither draws anything."""
 ASKED_PAUSE_S: Final = 0.1
@@ -74,7 +76,7 @@ class ComfyServer:
 
     def queue_length(self) -> int:
         """Return how many prompts are running or waiting, ours and other people's."""
-        info = self._object("GET", "/prompt", "its queue's length").get("exec_info")
+        info = self._object("GET", "/prompt", "its queue's length", BRIEF_S).get("exec_info")
         remaining = info.get("queue_remaining") if isinstance(info, Mapping) else None
         if not isinstance(remaining, int):
             raise BadImage(f"ComfyUI at {self.url} does not say how long its queue is.", engine=ENGINE)
@@ -111,17 +113,17 @@ class ComfyServer:
             log.info("ComfyUI at %s leaves out outputs we do not need: %s", self.url, sorted(node_errors))
         return accepted_as
 
-    def standing(self, prompt_id: str) -> Standing:
-        """Return where a prompt is."""
-        if entry := self._history(prompt_id):
+    def standing(self, prompt_id: str, total_s: float | None = None) -> Standing:
+        """Return where a prompt is; each of the questions it takes may take `total_s`."""
+        if entry := self._history(prompt_id, total_s):
             return Standing("done", entry=entry)
-        queue = self._object("GET", "/queue", "its queue")
+        queue = self._object("GET", "/queue", "its queue", total_s)
         if prompt_id in _ids(queue.get("queue_running")):
             return Standing("running")
         pending = _ids(queue.get("queue_pending"))
         if prompt_id in pending:
             return Standing("pending", ahead=_place(queue.get("queue_pending"), prompt_id))
-        entry = self._history(prompt_id)
+        entry = self._history(prompt_id, total_s)
         return Standing("done", entry=entry) if entry else Standing("unknown")
 
     def cancel(self, prompt_id: str) -> None:
@@ -175,8 +177,9 @@ class ComfyServer:
 
     # ------------------------------------------------------------ small parts
 
-    def _history(self, prompt_id: str) -> Mapping[str, Any]:
-        entry = self._object("GET", f"/history/{prompt_id}", "a prompt's history").get(prompt_id, {})
+    def _history(self, prompt_id: str, total_s: float | None) -> Mapping[str, Any]:
+        history = self._object("GET", f"/history/{prompt_id}", "a prompt's history", total_s)
+        entry = history.get(prompt_id, {})
         return entry if isinstance(entry, Mapping) else {}
 
     def _tell(self, path: str, body: Json) -> None:
@@ -184,8 +187,9 @@ class ComfyServer:
         if not reply.is_ok:
             raise error_for_status(reply, ENGINE, what=f"POST {path}")
 
-    def _object(self, method: str, path: str, what: str) -> Json:
-        return self._again(lambda: self._checked(self._wire.call(method, f"{self.url}{path}", total_s=QUICK_S), what))
+    def _object(self, method: str, path: str, what: str, total_s: float | None = None) -> Json:
+        total_s = QUICK_S if total_s is None else total_s
+        return self._again(lambda: self._checked(self._wire.call(method, f"{self.url}{path}", total_s=total_s), what))
 
     def _again(self, ask: Callable[[], AnswerT]) -> AnswerT:
         """Return the answer to what may be asked any number of times; a server that is away or slow is asked once."""

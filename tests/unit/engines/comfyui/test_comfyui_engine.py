@@ -11,11 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from comfyui_answers import failed, made
 from comfyui_server import ComfyUI
 from zimage_requests import product, request_for
 
 from zimage_core.domain import EngineInfo
-from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest, render_checked
+from zimage_core.engines.base import EngineFailure, render_checked
 from zimage_core.engines.comfyui import MODES, create
 from zimage_core.engines.comfyui.engine import ComfyEngine
 from zimage_core.engines.comfyui.graph import load_graph
@@ -25,18 +26,6 @@ from zimage_core.errors import ConfigurationError, EngineRefused
 from zimage_core.imaging.composite import OPAQUE_ALPHA, placed_premultiplied
 
 EngineOn = Callable[..., ComfyEngine]
-
-
-def made(engine: ComfyEngine, request: RenderRequest) -> Rendered:
-    (answer,) = render_checked(engine, [request])
-    assert isinstance(answer, Rendered), answer
-    return answer
-
-
-def failed(engine: ComfyEngine, request: RenderRequest) -> EngineFailure:
-    (answer,) = render_checked(engine, [request])
-    assert isinstance(answer, EngineFailure)
-    return answer
 
 
 def info_of(**options: str) -> EngineInfo:

@@ -33,7 +33,8 @@ def test_pictures_are_spread_over_the_servers(engine_on: EngineOn) -> None:
 
 
 def test_the_server_with_the_shorter_queue_is_taken_other_peoples_prompts_counted(engine_on: EngineOn) -> None:
-    with ComfyUI(step_s=0.05) as busy, ComfyUI() as idle:
+    with ComfyUI() as busy, ComfyUI() as idle:
+        busy.fail("run", "stuck")
         others = engine_on(busy, in_flight="6")
         crowd = threading.Thread(
             target=others.render, args=([request_for("text", shot=f"other{i}") for i in range(6)],)
@@ -44,6 +45,7 @@ def test_the_server_with_the_shorter_queue_is_taken_other_peoples_prompts_counte
         answers = render_checked(engine_on(busy, idle, in_flight="1"), REQUESTS[:4])
         assert all(isinstance(answer, Rendered) for answer in answers)
         assert len(idle.drawn) == 4
+        others.close()
         crowd.join(20)
 
 
