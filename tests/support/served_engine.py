@@ -64,6 +64,7 @@ class GatedEngine:
             self.gate.set()
         self.inside = threading.Semaphore(0)
         self.calls: list[list[str]] = []
+        self.requests: list[RenderRequest] = []
         self.fail_with: Callable[[RenderRequest], EngineError | None] = lambda request: None
         self.closed = False
 
@@ -73,6 +74,7 @@ class GatedEngine:
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Rendered | EngineFailure]:
         self.calls.append([request.prompt.text for request in requests])
+        self.requests += requests
         self.inside.release()
         assert self.gate.wait(60), "the gate was never opened"
         return [self.answer(request) for request in requests]

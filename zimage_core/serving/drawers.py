@@ -100,31 +100,31 @@ class Drawers:
 
     def _finish(self, ticket: Ticket, answer: Rendered | EngineFailure) -> None:
         try:
-            self._desk.settle(ticket, self._stored(ticket.work, answer))
+            outcome = self._stored(ticket.work, answer)
+        except Exception as error:
+            log.exception("The picture of %s was drawn but cannot be kept", answer.attempt_id)
+            lost = EngineUnavailable(
+                f"The picture was drawn but cannot be kept: {error}", engine=self._engine.info.name
+            )
+            outcome = EngineFailure(answer.attempt_id, lost, answer.seconds)
         finally:
             self._unfinished.release()
+        self._desk.settle(ticket, outcome)
 
     def _stored(self, work: Work, answer: Rendered | EngineFailure) -> Outcome:
         """Return the picture, encoded and on disk, or why there is none."""
         if isinstance(answer, EngineFailure):
             return answer
-        try:
-            about = RenderedForm(
-                attempt_id=answer.attempt_id,
-                placement=answer.placement,
-                seconds=answer.seconds,
-                cost_usd=answer.cost_usd,
-                notes=answer.notes,
-                fingerprint=self._engine.info.fingerprint,
-            )
-            picture = Picture(encode_png(answer.rgb), about)
-            self._results.put(work.content_key, picture)
-        except (ZImageError, ValueError) as error:  # ValueError: an engine said something no form can hold
-            log.exception("The picture of %s was drawn but cannot be kept", answer.attempt_id)
-            lost = EngineUnavailable(
-                f"The picture was drawn but cannot be kept: {error}", engine=self._engine.info.name
-            )
-            return EngineFailure(answer.attempt_id, lost, answer.seconds)
+        about = RenderedForm(
+            attempt_id=answer.attempt_id,
+            placement=answer.placement,
+            seconds=answer.seconds,
+            cost_usd=answer.cost_usd,
+            notes=answer.notes,
+            fingerprint=self._engine.info.fingerprint,
+        )
+        picture = Picture(encode_png(answer.rgb), about)
+        self._results.put(work.content_key, picture)
         self._desk.meters.kept_bytes.set(self._results.size_bytes)
         return picture
 

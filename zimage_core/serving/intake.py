@@ -26,6 +26,8 @@ from zimage_core.serving.work import Work
 
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _SEEDS: Final = 2**64
+MIN_SIDE_PX: Final = 16
+"""Of a smaller picture nobody could tell whether it is blank."""
 _PLAIN_STAGE: Final = Stage("sweep", "none", ("#e8e4dc", "#d9d4cc"), Light(-40.0, 50.0))
 """Requests of words alone name no scene; their engines draw from the words, and this is what a request must hold."""
 
@@ -144,8 +146,10 @@ class Intake:
             raise Denied(422, f"The prompt holds '{found.word}', which is not drawn here: {found.reason}.")
 
     def _check_side(self, *sides_px: int) -> None:
-        if max(sides_px) > self._rules.max_side_px:
-            raise Denied(422, f"This server makes sides up to {self._rules.max_side_px} px, not {max(sides_px)}.")
+        most_px = self._rules.max_side_px
+        for side_px in sides_px:
+            if not MIN_SIDE_PX <= side_px <= most_px:
+                raise Denied(422, f"This server makes sides from {MIN_SIDE_PX} to {most_px} px, not {side_px}.")
 
     def _check_reference(self, text: str) -> None:
         """Look at the size a PNG says it has before anything is decoded."""

@@ -8,6 +8,7 @@ is found again after a restart, in the order in which it was made.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,7 +25,11 @@ from zimage_core.errors import StorageError
 from zimage_core.imaging.pixels import sha256_hex
 from zimage_core.serving.work import Picture
 
+log = logging.getLogger("zimage_core.serving")
+
 SUFFIX: Final = ".picture"
+MAX_PICTURES: Final = 100_000
+"""What is known of so many takes 30 MB of memory; real pictures reach the limit of bytes long before."""
 _UNFINISHED: Final = ".unfinished"
 _FAN_OUT_CHARS: Final = 2
 
@@ -90,7 +95,7 @@ class Results:
             unfinished.write_bytes(data)
             unfinished.replace(path)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            _remove(unfinished)
             raise StorageError(
                 f"A picture could not be written to {path.parent}: {error.strerror or error}."
             ) from error
@@ -116,7 +121,7 @@ class Results:
         found: list[tuple[str, Kept]] = []
         for path in self._folder.rglob("*"):
             if path.name.endswith(_UNFINISHED):
-                path.unlink(missing_ok=True)
+                _remove(path)
             elif path.suffix == SUFFIX:
                 seen = path.stat()
                 found.append((path.stem, Kept(seen.st_size, seen.st_mtime)))
@@ -132,7 +137,7 @@ class Results:
     def _over_size(self) -> list[str]:
         """Take out of the books what is too much, the least recently read first, and return it."""
         doomed = []
-        while self._bytes > self._max_bytes and len(self._kept) > 1:
+        while len(self._kept) > MAX_PICTURES or (self._bytes > self._max_bytes and len(self._kept) > 1):
             key, kept = self._kept.popitem(last=False)
             self._bytes -= kept.size_bytes
             doomed.append(key)
@@ -146,13 +151,21 @@ class Results:
 
     def _unlink(self, keys: list[str]) -> None:
         for key in keys:
-            self._path(key).unlink(missing_ok=True)
+            _remove(self._path(key))
 
     def _age_s(self, kept: Kept) -> float:
         return self._now().timestamp() - kept.made_s
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:_FAN_OUT_CHARS] / f"{key}{SUFFIX}"
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that nobody needs; where that is refused it stays, and is found again at the next start."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s could not be removed: %s", path, error)
 
 
 def _parsed(data: bytes) -> Picture | None:
