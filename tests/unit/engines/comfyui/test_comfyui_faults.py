@@ -16,9 +16,14 @@ from comfyui_server import ComfyUI
 from zimage_requests import request_for
 
 from zimage_core.engines.base import EngineFailure, Rendered, render_checked
+from zimage_core.engines.comfyui.commission import Commission
 from zimage_core.engines.comfyui.engine import ComfyEngine
 from zimage_core.engines.comfyui.graph import load_graph
+from zimage_core.engines.comfyui.server import Standing
+from zimage_core.engines.comfyui.template import make_template
 from zimage_core.engines.comfyui.waiting import Patience
+from zimage_core.engines.comfyui.work import PictureLost, fetch
+from zimage_core.engines.drawing import drawing_of
 from zimage_core.engines.wire.replies import EngineLocked
 from zimage_core.errors import (
     BadImage,
@@ -144,6 +149,18 @@ def test_an_answer_that_names_no_file_or_a_file_that_is_gone_is_drawn_once_more(
         assert right(made(engine_on(server), request), server, request)
         assert sum(server.runs.values()) == 2 * number
     assert len(server.drawn) == 2, "the sampler's work was still in the server's cache"
+
+
+def test_an_answer_from_the_cache_that_names_an_older_file_is_not_taken(server: ComfyUI, engine_on: EngineOn) -> None:
+    engine = engine_on(server)
+    made(engine, request_for("text", shot="older"))
+    ((_, older),) = [(name, entry) for name, entry in server.history.items()]
+    template = make_template("z_image_turbo_text", "text", files={})
+    commission = Commission("attempt", drawing_of(request_for("text"), 16), template, "zimage")
+    named_before = commission.prompt_id
+    with pytest.raises(PictureLost, match="answered from its cache"):
+        fetch(commission, engine.fleet.station(server.url).server, Standing("done", entry=older), time.sleep)
+    assert commission.prompt_id != named_before, "the next try has another id, and so another file"
 
 
 def test_photos_that_vanished_from_the_server_are_sent_again(server: ComfyUI, engine_on: EngineOn) -> None:
