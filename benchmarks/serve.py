@@ -41,6 +41,9 @@ from zimage_core.settings import ServeSettings
 CALL_S = 0.050
 BATCH = 8
 PACED_SHARE = 0.7
+KEPT_BYTES = 2**20
+"""Pictures kept on disk: few, so that what is known of them (0.4 KB of memory each) is complete after a few hundred
+requests and what else grows would show."""
 SAMPLE_EVERY = 1000
 
 
@@ -74,7 +77,9 @@ class SleepingEngine:
 
 def serve(folder: Path, side_px: int, batch_limit: int) -> None:
     """Be the server: say the port on standard output, then serve until SIGTERM."""
-    rules = ServeSettings(_env_file=None, warm_up=False, batch_limit=batch_limit, queue_limit=1000)
+    rules = ServeSettings(
+        _env_file=None, warm_up=False, result_bytes=KEPT_BYTES, batch_limit=batch_limit, queue_limit=1000
+    )
     server = EngineServer(
         SleepingEngine(side_px), rules, folder, sampling=Sampling(), blocklist=None, host="127.0.0.1", port=0
     )

@@ -48,7 +48,7 @@ def set_up_terminal(*, verbose: bool) -> None:
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
     )
     logging.getLogger(OURS).setLevel(logging.INFO)
-    if verbose:
+    if verbose or is_calm():
         return
     for name in PREFECT_LOGGERS:
         logging.getLogger(name).addFilter(SentenceOnly())

@@ -29,7 +29,7 @@ log = logging.getLogger("zimage_core.serving")
 
 SUFFIX: Final = ".picture"
 MAX_PICTURES: Final = 100_000
-"""What is known of so many takes 30 MB of memory; real pictures reach the limit of bytes long before."""
+"""What is known of so many takes 45 MB of memory; real pictures reach the limit of bytes long before."""
 _UNFINISHED: Final = ".unfinished"
 _FAN_OUT_CHARS: Final = 2
 
