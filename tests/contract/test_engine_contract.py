@@ -23,16 +23,20 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
-@pytest.fixture(scope="module")
-def options(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """What an engine cannot do without, by its name; the others are made with no options."""
-    cache = tmp_path_factory.mktemp("cache")
-    return {"diffusers": {"model": str(tiny_checkpoint), "cache": str(cache), "packshots": "yes"}}
-
-
 @pytest.fixture(scope="module", params=sorted(known_engines()))
-def engine(request: pytest.FixtureRequest, options: dict[str, dict[str, str]]) -> Iterator[Engine]:
-    made = create_engine(request.param, options.get(request.param))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def options(name: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What the engine cannot do without, from the fixture `{name}_options`: it starts servers where there are any."""
+    return dict(request.getfixturevalue(f"{name}_options"))
+
+
+@pytest.fixture(scope="module")
+def engine(name: str, options: dict[str, str]) -> Iterator[Engine]:
+    made = create_engine(name, options)
     yield made
     made.close()
 
@@ -56,6 +60,7 @@ def ask(
     """A request that this engine can do, in its first mode unless told otherwise."""
     mode = mode or engine.info.modes[0]
     side -= side % engine.info.size_multiple_px
+    shot = f"{shot}-{mode}-{side}"  # an id stands for one picture only: servers know requests again by it
     stage = Stage(
         backdrop="white" if mode == "packshot" else "sweep",
         floor="none" if mode == "packshot" else "paper",
@@ -98,8 +103,8 @@ def test_an_engine_says_what_it_is(engine: Engine) -> None:
     assert info.cost_usd_per_image >= 0
 
 
-def test_two_engines_made_alike_have_the_same_fingerprint(engine: Engine, options: dict[str, dict[str, str]]) -> None:
-    again = create_engine(engine.info.name, options.get(engine.info.name))
+def test_two_engines_made_alike_have_the_same_fingerprint(engine: Engine, options: dict[str, str]) -> None:
+    again = create_engine(engine.info.name, options)
     assert again.info == engine.info
     again.close()
 
@@ -118,7 +123,7 @@ def test_one_answer_per_request_in_order_and_of_the_size_that_was_promised(engin
 
 def test_a_picture_need_not_be_square(engine: Engine, product: CutOut) -> None:
     multiple = engine.info.size_multiple_px
-    request = dataclasses.replace(ask(engine, product), width_px=480 - 480 % multiple, height_px=272 - 272 % multiple)
+    request = dataclasses.replace(ask(engine, product, shot="wide"), width_px=480 - 480 % multiple, height_px=272 - 272 % multiple)
     rendered = picture(render_checked(engine, [request])[0])
     assert rendered.rgb.shape == (request.height_px, request.width_px, 3)
 
@@ -210,8 +215,7 @@ def test_no_requests_no_answers(engine: Engine) -> None:
     assert render_checked(engine, []) == []
 
 
-@pytest.mark.parametrize("name", sorted(known_engines()))
-def test_an_engine_may_be_closed_twice(name: str, options: dict[str, dict[str, str]]) -> None:
-    made = create_engine(name, options.get(name))
+def test_an_engine_may_be_closed_twice(name: str, options: dict[str, str]) -> None:
+    made = create_engine(name, options)
     made.close()
     made.close()

@@ -31,6 +31,10 @@ BUILTIN: Final[Mapping[str, str]] = {
     "studio": "zimage_core.engines.studio:create",
     "fault": "zimage_core.engines.fault:create",
     "diffusers": "zimage_core.engines.diffusers:create",
+    "zimage_http": "zimage_core.engines.zimage_http:create",
+    "openai_images": "zimage_core.engines.openai_images:create",
+    "comfyui": "zimage_core.engines.comfyui:create",
+    "dashscope": "zimage_core.engines.dashscope:create",
 }
 """Also in pyproject's entry points; repeated here so that a checkout works before it is installed again."""
 
