@@ -276,16 +276,6 @@ def test_what_no_longer_fits_or_is_damaged_on_disk_is_drawn_again(tmp_path: Path
     assert np.array_equal(first, again)
 
 
-def test_who_waits_is_told_when_the_disk_refuses_and_the_server_goes_on(tmp_path: Path) -> None:
-    with served(GatedEngine(), tmp_path) as here, here.client() as client:
-        (tmp_path / "results").write_text("a file where a folder is needed")
-        failed = client.post("/v1/generate", json=body())
-        assert failed.status_code == 503
-        assert detail(failed)["retryable"]
-        (tmp_path / "results").unlink()
-        png_of(client.post("/v1/generate", json=body()))
-
-
 def test_an_answer_is_not_held_back_by_the_network_stack(tmp_path: Path) -> None:
     """With Nagle's algorithm on, head and body of an answer are 40 ms apart; what is kept is answered in a few."""
     with served(GatedEngine(), tmp_path) as here, here.client() as client:

@@ -5,6 +5,7 @@ Front (id, headers, log)  >  CORS, if any origin is allowed  >  Door (key, rate,
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,13 +25,14 @@ from zimage_core.serving import routes_draw, routes_state, routes_tasks
 from zimage_core.serving.callers import Keys
 from zimage_core.serving.denials import Denied, Failed
 from zimage_core.serving.desk import Desk, DeskRules
-from zimage_core.serving.door import Door, DoorRules
+from zimage_core.serving.door import METRICS_PATH, OPEN_PATHS, Door, DoorRules
 from zimage_core.serving.drawers import Drawers
 from zimage_core.serving.forms import PRIORITY_HEADER
 from zimage_core.serving.front import REQUEST_ID, Front, fault_of
 from zimage_core.serving.gpus import Gpus
 from zimage_core.serving.intake import Intake, IntakeRules, Sampling
 from zimage_core.serving.meters import Meters
+from zimage_core.serving.openapi import describe
 from zimage_core.serving.rates import Rates
 from zimage_core.serving.results import Results
 from zimage_core.serving.services import Services
@@ -38,8 +40,12 @@ from zimage_core.serving.signatures import Signatures
 from zimage_core.serving.taskbook import TaskBook
 from zimage_core.settings import ServeSettings
 
+log = logging.getLogger("zimage_core.serving")
+
 BODIES_AT_A_TIME: Final = 16
 """So many bodies of the largest size may be held in memory together."""
+DISK_RETRY_S: Final = 60.0
+NOTHING_HERE: Final = "There is nothing at this address; /docs and /openapi.json say what there is."
 _ABOUT: Final = (
     "One resident image engine behind HTTP. Pictures of one shape are drawn together, the same content is drawn once. "
     "Every refusal has the same form: a code, a sentence, and whether the same call may be made again."
@@ -82,15 +88,16 @@ def build_app(services: Services, settings: ServeSettings) -> ASGIApp:
     for routes in (routes_draw, routes_tasks, routes_state):
         api.include_router(routes.router)
     _answer_alike(api)
-    _describe(api, keys=bool(settings.api_keys))
+    rules = DoorRules(
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
+        max_bodies_bytes=settings.max_body_bytes * BODIES_AT_A_TIME,
+        open_paths=(*OPEN_PATHS, METRICS_PATH) if settings.open_metrics else OPEN_PATHS,
+    )
+    describe(api, keys=bool(settings.api_keys), open_paths=rules.open_paths)
     door = Door(
         api,
-        rules=DoorRules(
-            max_body_bytes=settings.max_body_bytes,
-            body_timeout_s=settings.body_timeout_s,
-            max_bodies_bytes=settings.max_body_bytes * BODIES_AT_A_TIME,
-            open_metrics=settings.open_metrics,
-        ),
+        rules=rules,
         keys=Keys(settings.api_keys),
         signatures=Signatures(settings.signing_secrets, window_s=settings.signature_window_s),
         rates=Rates(settings.requests_per_s, settings.burst),
@@ -134,8 +141,11 @@ def _answer_alike(api: FastAPI) -> None:
         return Failed(EngineFailure("", error, 0.0)).response()
 
     @api.exception_handler(StorageError)
-    async def _storage(_: Request, error: Exception) -> Response:
-        return Denied(503, str(error)).response()
+    async def _storage(request: Request, error: Exception) -> Response:
+        request_id = request.state.request_id
+        log.error("Request %s could not be done: %s", request_id, error)
+        sentence = f"The server cannot read or write its own records; its log has more under request {request_id}."
+        return Denied(503, sentence, retry_after_s=DISK_RETRY_S).response()
 
     @api.exception_handler(RequestValidationError)
     async def _body(_: Request, error: Exception) -> Response:
@@ -145,7 +155,8 @@ def _answer_alike(api: FastAPI) -> None:
     @api.exception_handler(HTTPException)
     async def _http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        denied = Denied(error.status_code, f"{error.detail}.")
+        lost = error.status_code == 404 and error.detail == "Not Found"
+        denied = Denied(error.status_code, NOTHING_HERE if lost else f"{error.detail}.")
         denied.headers.update(error.headers or {})
         if error.status_code == 405:
             denied.headers["Allow"] = ", ".join(_allowed(api, request.url.path))
@@ -168,31 +179,3 @@ def _first_wrong(error: RequestValidationError) -> str:
     wrong: Mapping[str, Any] = error.errors()[0]
     where = ".".join(str(part) for part in wrong["loc"] if part != "body")
     return f"{where or 'body'}: {wrong['msg'].removeprefix('Value error, ')}."
-
-
-# ---------------------------------------------------------------- OpenAPI
-
-
-def _describe(api: FastAPI, *, keys: bool) -> None:
-    """Complete OpenAPI with what FastAPI cannot know: how a key is given, and forms that only a reference names."""
-    plain = api.openapi
-
-    def described() -> dict[str, Any]:
-        if api.openapi_schema is None:
-            schema = plain()
-            components = schema.setdefault("components", {})
-            routes_tasks.register_schemas(components.setdefault("schemas", {}))
-            if keys:
-                components["securitySchemes"] = {
-                    "bearer": {"type": "http", "scheme": "bearer"},
-                    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-                }
-                for path, methods in schema["paths"].items():
-                    for operation in methods.values():
-                        operation["security"] = (
-                            [] if path in ("/health", "/ready") else [{"bearer": []}, {"header": []}]
-                        )
-            api.openapi_schema = schema
-        return api.openapi_schema
-
-    api.openapi = described  # type: ignore[method-assign]

@@ -141,7 +141,15 @@ class Desk:
             self._changed.notify_all()
         stopping = self._stopping()
         for ticket in left:
-            ticket.future.set_result(EngineFailure(ticket.work.request.attempt_id, stopping, 0.0))
+            self._tell(ticket, EngineFailure(ticket.work.request.attempt_id, stopping, 0.0))
+
+    def let_go(self) -> None:
+        """Tell everybody who still waits to come back: what is being drawn takes longer than a stop may take."""
+        with self._changed:
+            left = list(self._active.values())
+        stopping = self._stopping()
+        for ticket in left:
+            self._tell(ticket, EngineFailure(ticket.work.request.attempt_id, stopping, 0.0))
 
     def wait_until_drained(self, timeout_s: float) -> bool:
         """Wait until nothing is being drawn, encoded or stored; False when that took longer than `timeout_s`."""
@@ -207,20 +215,26 @@ class Desk:
             if task_ids:
                 self._write_end(task_ids, outcome)
         except StorageError:
-            log.exception("The end of the tasks %s cannot be written down", ", ".join(task_ids))
+            log.exception("The end of the tasks %s cannot be written down yet", ", ".join(task_ids))
         finally:
             with self._changed:
                 for task_id in task_ids:
                     self._by_task.pop(task_id, None)
                 self._changed.notify_all()
             self.meters.answers.labels("drawn" if isinstance(outcome, Picture) else outcome.error.code).inc()
-            ticket.future.set_result(outcome)
+            self._tell(ticket, outcome)
 
     def _write_end(self, task_ids: Sequence[str], outcome: Outcome) -> None:
         if isinstance(outcome, Picture):
             self.book.finished(task_ids, "done")
         else:
             self.book.finished(task_ids, "failed", failure=to_text(failure_form(outcome)))
+
+    def _tell(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Tell who waits, unless they were told to come back before."""
+        with self._changed:
+            if not ticket.future.done():
+                ticket.future.set_result(outcome)
 
     # ------------------------------------------------------------ under the lock
 

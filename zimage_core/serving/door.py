@@ -1,7 +1,7 @@
 """The door: who may come in, how often, and with how much. Pure ASGI, so that nothing is parsed before it is allowed.
 
 In this order: the Host a request is for, the caller's key, its rate, the size and the time of its body, its signature.
-/health and /ready need no key; /metrics needs one unless settings open it.
+/health, /ready and what describes the endpoints need no key; /metrics needs one unless settings open it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zimage_core.serving.meters import Meters
 from zimage_core.serving.rates import Rates
 from zimage_core.serving.signatures import Signatures
 
-OPEN_PATHS: Final = ("/health", "/ready", "/openapi.json")
+OPEN_PATHS: Final = ("/health", "/ready", "/openapi.json", "/docs")
 METRICS_PATH: Final = "/metrics"
 DRAWING_METHOD: Final = "POST"
 
@@ -32,7 +32,7 @@ class DoorRules:
     max_body_bytes: int
     body_timeout_s: float
     max_bodies_bytes: int
-    open_metrics: bool
+    open_paths: tuple[str, ...]
 
 
 class Door:
@@ -86,7 +86,7 @@ class Door:
         return caller
 
     def _is_open(self, scope: Scope) -> bool:
-        return scope["path"] in OPEN_PATHS or (scope["path"] == METRICS_PATH and self._rules.open_metrics)
+        return scope["path"] in self._rules.open_paths
 
     def _hold(self, headers: Headers) -> int:
         """Return how many bytes are set aside for a body: what it says of itself, or as much as it may have."""

@@ -89,9 +89,11 @@ class Drawers:
             if task_ids:
                 self._desk.book.begun(task_ids)
             return render_checked(self._engine, [ticket.work.request for ticket in batch])
-        except ZImageError as error:
+        except ZImageError:
             log.exception("A batch of %d was not drawn", len(batch))
-            failed = EngineUnavailable(f"The server could not begin: {error.sentence}", engine=self._engine.info.name)
+            failed = EngineUnavailable(
+                "The server cannot write down that it begins; its log says why.", engine=self._engine.info.name
+            )
             return [EngineFailure(ticket.work.request.attempt_id, failed, 0.0) for ticket in batch]
         finally:
             self._desk.drawn(batch)
@@ -101,10 +103,10 @@ class Drawers:
     def _finish(self, ticket: Ticket, answer: Rendered | EngineFailure) -> None:
         try:
             outcome = self._stored(ticket.work, answer)
-        except Exception as error:
+        except Exception:
             log.exception("The picture of %s was drawn but cannot be kept", answer.attempt_id)
             lost = EngineUnavailable(
-                f"The picture was drawn but cannot be kept: {error}", engine=self._engine.info.name
+                "The picture was drawn but cannot be kept; the server's log says why.", engine=self._engine.info.name
             )
             outcome = EngineFailure(answer.attempt_id, lost, answer.seconds)
         finally:
@@ -114,6 +116,7 @@ class Drawers:
     def _stored(self, work: Work, answer: Rendered | EngineFailure) -> Outcome:
         """Return the picture, encoded and on disk, or why there is none."""
         if isinstance(answer, EngineFailure):
+            log.warning("%s was not drawn: %s: %s", answer.attempt_id, answer.error.code, answer.error.sentence)
             return answer
         about = RenderedForm(
             attempt_id=answer.attempt_id,

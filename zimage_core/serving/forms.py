@@ -64,14 +64,16 @@ class ImagesBody(BaseModel):
         json_schema_extra={"examples": [{"prompt": "A white mug on oak.", "size": "1024x1024", "seed": 42}]},
     )
 
-    prompt: Words = Field(min_length=1)
+    prompt: Words = Field(min_length=1, description="What is to be seen.")
     model: str | None = Field(None, max_length=200, description="Ignored: the server has one model.")
     n: int = Field(1, ge=1, le=10, description="How many pictures, of seed, seed + 1, ...")
     size: str = Field("1024x1024", pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$", description="Width x height.")
     seed: Seed | None = Field(None, description="Left out, the server picks one.")
     response_format: Literal["b64_json"] = Field("b64_json", description="A url is refused: no file is kept public.")
-    output_format: Literal["png"] = "png"
-    negative_prompt: Words | None = None
+    output_format: Literal["png"] = Field("png", description="Pictures are PNG.")
+    negative_prompt: Words | None = Field(
+        None, description="What is not to be seen; engines without guidance do not look at it."
+    )
     num_inference_steps: int | None = Field(None, ge=1, le=200, description="Must be the engine's own.")
     guidance_scale: float | None = Field(None, ge=0.0, le=20.0, description="Must be the engine's own.")
 
@@ -89,7 +91,7 @@ class ImageAnswer(BaseModel):
     """One picture of an ImagesAnswer."""
 
     b64_json: str = Field(description="Base64 of a PNG.")
-    url: None = None
+    url: None = Field(None, description="Always null: no file is kept public.")
     revised_prompt: str | None = Field(None, description="Always null: prompts are drawn as they are.")
 
 
@@ -97,29 +99,35 @@ class ImagesAnswer(BaseModel):
     """The answer of POST /v1/images/generations."""
 
     created: int = Field(description="Seconds since 1970.")
-    data: list[ImageAnswer]
+    data: list[ImageAnswer] = Field(description="The pictures, of seed, seed + 1, ...")
+
+
+_STATES: Final = (
+    "queued: it waits; running: it is drawn; done: its picture can be had; failed, cancelled: see failure, reason; "
+    "lost: the server was stopped while it was drawn and cannot draw it again, see reason."
+)
 
 
 class TaskTaken(BaseModel):
     """A task was written down and will be drawn."""
 
-    task_id: str = Field(examples=["5f0c7a1d2b3e4f60"])
-    state: TaskState
+    task_id: str = Field(description="Names the task.", examples=["5f0c7a1d2b3e4f60"])
+    state: TaskState = Field(description=_STATES)
     url: str = Field(description="Where to ask how it stands.", examples=["/api/v1/tasks/5f0c7a1d2b3e4f60"])
 
 
 class TaskAnswer(BaseModel):
     """How a task stands."""
 
-    task_id: str
-    state: TaskState
-    priority: Priority
+    task_id: str = Field(description="Names the task.")
+    state: TaskState = Field(description=_STATES)
+    priority: Priority = Field(description="As it was taken.")
     position: int | None = Field(None, ge=0, description="How many wait before it, while it is queued.")
     eta_s: float | None = Field(None, ge=0, description="Estimate of when it is done, from measured throughput.")
     progress: float = Field(ge=0, le=1, description="0 queued, 1 done; in between estimated from measured throughput.")
-    created_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    created_at: datetime = Field(description="When it was taken.")
+    started_at: datetime | None = Field(None, description="When drawing was begun, the last time.")
+    finished_at: datetime | None = Field(None, description="When it ended, however it did.")
     reason: str = Field("", description="Why it is cancelled or lost.")
     failure: FailureForm | None = Field(None, description="Why it failed.")
     result_url: str | None = Field(None, description="Where its picture is, once it is done.")
@@ -128,30 +136,30 @@ class TaskAnswer(BaseModel):
 class GpuReading(BaseModel):
     """One GPU that the driver shows, as NVML reads it."""
 
-    index: int
-    uuid: str
-    name: str
-    memory_used_bytes: int
-    memory_total_bytes: int
-    temperature_celsius: int | None = None
-    utilisation_percent: int | None = None
+    index: int = Field(description="Its number among those the driver shows.")
+    uuid: str = Field(description="The driver's name of this very card, or of this slice of it.")
+    name: str = Field(description="The kind of card.")
+    memory_used_bytes: int = Field(description="Memory in use, by whomever.")
+    memory_total_bytes: int = Field(description="Memory there is.")
+    temperature_celsius: int | None = Field(None, description="Null where the card does not tell.")
+    utilisation_percent: int | None = Field(None, description="Null where the card does not tell.")
 
 
 class HealthAnswer(BaseModel):
     """The event loop answers."""
 
-    status: Literal["alive"] = "alive"
+    status: Literal["alive"] = Field("alive", description="Always this.")
 
 
 class ReadyAnswer(BaseModel):
     """Whether to send work here. Without an NVIDIA driver `gpus` is empty."""
 
-    ready: bool
+    ready: bool = Field(description="Whether work is taken and drawn.")
     reason: str = Field("", description="Why not.")
-    engine: EngineInfo
-    waiting: int
+    engine: EngineInfo = Field(description="What the engine says of itself.")
+    waiting: int = Field(description="Requests that wait.")
     pictures_per_s: float = Field(description="As measured; before the first call, as the engine says.")
-    gpus: list[GpuReading]
+    gpus: list[GpuReading] = Field(description="What the driver shows; empty without one.")
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -159,9 +167,12 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     described: dict[int | str, dict[str, Any]] = {}
     for status in sorted(set(statuses)):
         described[status] = {"model": FailureAnswer, "description": WHY[status]}
-        if status in (429, 503):
+        if status in (409, 429, 503):
             described[status]["headers"] = {
-                "Retry-After": {"description": "Seconds until it is worth asking again.", "schema": {"type": "integer"}}
+                "Retry-After": {
+                    "description": "Seconds until it is worth asking again, if it is.",
+                    "schema": {"type": "integer"},
+                }
             }
     return described
 
@@ -181,7 +192,7 @@ WHY: Final = {
     499: "The caller hung up.",
     500: "A fault of the server.",
     502: "The engine answered with something unusable.",
-    503: "The server is being stopped, or the engine failed.",
+    503: "The server is being stopped, its disk refuses, or the engine failed.",
     504: "It took too long.",
 }
 DOOR: Final = (400, 401, 403, 408, 413, 429, 500, 503)

@@ -26,7 +26,7 @@ def recover(services: Services, *, redraw: bool) -> dict[str, int]:
     """
     counts = {"queued": 0, "done": 0, "lost": 0}
     for row in services.book.unfinished():
-        if services.results.has(row.content_key):
+        if services.results.get(row.content_key) is not None:  # read whole: a damaged one is drawn again
             services.book.finished([row.task_id], "done")
             counts["done"] += 1
             continue

@@ -2,7 +2,8 @@
 
 One file per picture: a line of JSON (what is known of it, the checksum), then the PNG. A file is finished before it
 gets its name, and is read whole or not at all: a checksum that does not fit is a picture we do not have. What is there
-is found again after a restart, in the order in which it was made.
+is found again after a restart, in the order in which it was made. Ages are counted by a clock that is never set: no
+picture grows old because the system's time was corrected.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ log = logging.getLogger("zimage_core.serving")
 SUFFIX: Final = ".picture"
 MAX_PICTURES: Final = 100_000
 """What is known of so many takes 45 MB of memory; real pictures reach the limit of bytes long before."""
+PROBE_BYTES: Final = 65_536
 _UNFINISHED: Final = ".unfinished"
 _FAN_OUT_CHARS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One picture on disk: its size, and when it was made (seconds since 1970)."""
+    """One picture on disk: its size, and when it was made (on the clock that is never set)."""
 
     size_bytes: int
     made_s: float
@@ -45,14 +47,30 @@ class Kept:
 class Results:
     """A folder of pictures, the least recently read first to go. Safe to use from several threads, not processes."""
 
-    def __init__(self, folder: Path, *, ttl_s: float, max_bytes: int, now: Callable[[], datetime] = clock.now) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ttl_s: float,
+        max_bytes: int,
+        now: Callable[[], datetime] = clock.now,
+        elapsed_s: Callable[[], float] = clock.elapsed_s,
+    ) -> None:
+        """Find what is there. Raises StorageError when the folder cannot be read or written."""
         self._folder = folder
         self._ttl_s, self._max_bytes = ttl_s, max_bytes
-        self._now = now
+        self._now, self._elapsed_s = now, elapsed_s
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._bytes = 0
-        self._find()
+        self.trouble = ""
+        try:
+            self._find()
+        except OSError as error:
+            raise StorageError(f"The pictures in {folder} cannot be read: {error.strerror or error}.") from error
+        self.probe()
+        if self.trouble:
+            raise StorageError(self.trouble)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -96,13 +114,26 @@ class Results:
             unfinished.replace(path)
         except OSError as error:
             _remove(unfinished)
-            raise StorageError(
-                f"A picture could not be written to {path.parent}: {error.strerror or error}."
-            ) from error
+            self.trouble = f"A picture could not be written to {path.parent}: {error.strerror or error}."
+            raise StorageError(self.trouble) from error
+        self.trouble = ""
         with self._lock:
-            self._replace(key, Kept(len(data), self._now().timestamp()))
+            self._replace(key, Kept(len(data), self._elapsed_s()))
             doomed = self._over_size()
         self._unlink(doomed)
+
+    def probe(self) -> None:
+        """Write a small file and remove it: `trouble` then says why pictures cannot be kept, or is ''."""
+        probe = self._folder / f"probe.{clock.fresh_id()}{_UNFINISHED}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"0" * PROBE_BYTES)
+        except OSError as error:
+            self.trouble = f"Pictures cannot be written to {self._folder}: {error.strerror or error}."
+        else:
+            self.trouble = ""
+        finally:
+            _remove(probe)
 
     def prune(self) -> int:
         """Remove what is too old or too much; return how many pictures that were."""
@@ -118,13 +149,15 @@ class Results:
 
     def _find(self) -> None:
         """Learn what a former process left, and remove what it did not finish."""
+        now_s, elapsed_s = self._now().timestamp(), self._elapsed_s()
         found: list[tuple[str, Kept]] = []
         for path in self._folder.rglob("*"):
             if path.name.endswith(_UNFINISHED):
                 _remove(path)
             elif path.suffix == SUFFIX:
                 seen = path.stat()
-                found.append((path.stem, Kept(seen.st_size, seen.st_mtime)))
+                # dated by a clock that was ahead: as if just made
+                found.append((path.stem, Kept(seen.st_size, elapsed_s - max(0.0, now_s - seen.st_mtime))))
         for key, kept in sorted(found, key=lambda pair: pair[1].made_s):
             self._replace(key, kept)
         self.prune()
@@ -154,7 +187,7 @@ class Results:
             _remove(self._path(key))
 
     def _age_s(self, kept: Kept) -> float:
-        return self._now().timestamp() - kept.made_s
+        return self._elapsed_s() - kept.made_s
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:_FAN_OUT_CHARS] / f"{key}{SUFFIX}"
@@ -165,7 +198,7 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        log.warning("%s could not be removed: %s", path, error)
+        log.warning("%s could not be removed: %s", path, error.strerror or error)
 
 
 def _parsed(data: bytes) -> Picture | None:

@@ -36,6 +36,7 @@ router = APIRouter(tags=["draw"])
     GENERATE_PATH,
     response_model=GenerateAnswer,
     responses=ANSWERS,
+    response_description="The picture.",
     summary="Draw one picture and wait for it",
     operation_id="generate",
 )
@@ -61,6 +62,7 @@ async def generate(
     IMAGES_PATH,
     response_model=ImagesAnswer,
     responses=ANSWERS,
+    response_description="The pictures.",
     summary="Draw pictures, in OpenAI's shape",
     operation_id="images_generations",
 )

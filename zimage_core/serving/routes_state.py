@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from zimage_core.engines.exchange import ENGINE_PATH, EngineForm, engine_form
+from zimage_core.serving.docs_page import POLICY, page
 from zimage_core.serving.forms import LOOKING, HealthAnswer, ReadyAnswer, responses
 from zimage_core.serving.meters import CONTENT_TYPE
 from zimage_core.serving.services import Here
@@ -12,13 +13,25 @@ from zimage_core.serving.services import Here
 router = APIRouter(tags=["state"])
 
 
-@router.get(ENGINE_PATH, responses=responses(*LOOKING), summary="Which engine this is", operation_id="engine")
+@router.get(
+    ENGINE_PATH,
+    responses=responses(*LOOKING),
+    response_description="What the engine says of itself.",
+    summary="Which engine this is",
+    operation_id="engine",
+)
 def engine(services: Here) -> EngineForm:
     """Answer with what the engine says of itself: its modes, limits, and the fingerprint of all that decides pixels."""
     return engine_form(services.desk.info)
 
 
-@router.get("/health", responses=responses(403, 500), summary="Is it alive", operation_id="health")
+@router.get(
+    "/health",
+    responses=responses(403, 500),
+    response_description="It is alive.",
+    summary="Is it alive",
+    operation_id="health",
+)
 async def health() -> HealthAnswer:
     """Answer as long as the event loop turns, whatever the engine does. No key is needed."""
     return HealthAnswer()
@@ -27,7 +40,13 @@ async def health() -> HealthAnswer:
 @router.get(
     "/ready",
     responses=responses(403, 500)
-    | {503: {"model": ReadyAnswer, "description": "Loading, being stopped, or the engine hangs: `reason` says which."}},
+    | {
+        503: {
+            "model": ReadyAnswer,
+            "description": "Loading, being stopped, a disk that refuses, an engine that hangs: `reason` says which.",
+        }
+    },
+    response_description="Send work here.",
     summary="Should work be sent here",
     operation_id="ready",
 )
@@ -64,3 +83,10 @@ def metrics(services: Here) -> Response:
         if gpu.temperature_celsius is not None:
             meters.gpu_celsius.labels(gpu.uuid).set(gpu.temperature_celsius)
     return Response(meters.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+@router.get("/docs", include_in_schema=False)
+def docs(request: Request) -> Response:
+    """Answer with a page for people that says what /openapi.json says, without scripts and without a network."""
+    headers = {"Content-Security-Policy": POLICY}
+    return Response(page(request.app.openapi()), media_type="text/html", headers=headers)

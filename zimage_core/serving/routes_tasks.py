@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Header, Path, Response
 from starlette.concurrency import run_in_threadpool
 
 from zimage_core import clock
-from zimage_core.engines.exchange import FailureForm, GenerateAnswer, GenerateBody, to_text
+from zimage_core.engines.exchange import FailureForm, GenerateBody, to_text
 from zimage_core.errors import EngineError
 from zimage_core.serving.denials import Denied
 from zimage_core.serving.forms import (
@@ -28,7 +28,7 @@ from zimage_core.serving.intake import Order, body_name, fresh_name
 from zimage_core.serving.routes_draw import JSON, key_is_taken, order_of
 from zimage_core.serving.services import Caller, Here, Services
 from zimage_core.serving.taskbook import FINISHED, TaskRow
-from zimage_core.serving.work import Picture, Priority
+from zimage_core.serving.work import Picture, Priority, Work
 
 TASKS_PATH = "/api/v1/tasks"
 TAKE_PATH = "/api/v1/generate"
@@ -46,6 +46,7 @@ router = APIRouter(tags=["tasks"])
     responses=responses(*DOOR, 409, 422)
     | {
         202: {
+            "description": "The task is written down.",
             "headers": {"Location": {"description": "The task's own address.", "schema": {"type": "string"}}},
             "links": {
                 operation: {"operationId": operation, "parameters": {"task_id": "$response.body#/task_id"}}
@@ -76,6 +77,7 @@ async def take(
 @router.get(
     f"{TASKS_PATH}/{{task_id}}",
     responses=responses(*LOOKING, 404, 422),
+    response_description="How it stands.",
     summary="How a task stands",
     operation_id="look_at_task",
 )
@@ -120,12 +122,14 @@ def result(
 @router.delete(
     f"{TASKS_PATH}/{{task_id}}",
     responses=responses(*LOOKING, 404, 409, 422),
+    response_description="It is cancelled.",
     summary="Cancel a task",
     operation_id="cancel_task",
 )
 @router.post(
     f"{TASKS_PATH}/{{task_id}}/cancel",
     responses=responses(*DOOR, 404, 409, 422),
+    response_description="It is cancelled.",
     summary="Cancel a task (for clients that cannot send DELETE)",
     operation_id="cancel_task_by_post",
 )
@@ -140,13 +144,6 @@ def cancel(task_id: TaskId, services: Here, caller: Caller) -> TaskAnswer:
     return _answer(services, row)
 
 
-def register_schemas(schemas: dict[str, object]) -> None:
-    """Add to OpenAPI's schemas what only a `$ref` written by hand refers to."""
-    schemas.setdefault(
-        GenerateAnswer.__name__, GenerateAnswer.model_json_schema(ref_template="#/components/schemas/{model}")
-    )
-
-
 # ---------------------------------------------------------------- taking
 
 
@@ -156,7 +153,7 @@ def _promise(
     """Write a task down, then let it wait; when it may not wait after all, strike it out again."""
 
     def still_good(before: TaskRow) -> bool:
-        kept = before.state != "done" or services.results.has(before.content_key)
+        kept = before.state != "done" or services.results.get(before.content_key) is not None
         return before.state in ("queued", "running", "done") and kept
 
     row = TaskRow(
@@ -174,18 +171,31 @@ def _promise(
         started_s=None,
         finished_s=None,
     )
-    claim, row = services.book.promise(row, key=key, body=body_name(TAKE_PATH, body), still_good=still_good)
-    if claim == "other":
-        raise key_is_taken(key or "")
-    if claim == "new":
-        try:
-            ticket = services.desk.file(order.work, priority, task_id=row.task_id)
-        except EngineError:
-            services.book.strike_out(row.task_id)
-            raise
-        if ticket is None:
-            services.book.finished([row.task_id], "done")
+    with services.taking:
+        claim, row = services.book.promise(row, key=key, body=body_name(TAKE_PATH, body), still_good=still_good)
+        if claim == "other":
+            raise key_is_taken(key or "")
+        if claim == "new":
+            try:
+                _let_wait(services, order.work, priority, row.task_id)
+            except EngineError:
+                services.book.strike_out(row.task_id)
+                raise
     return services.book.get(row.task_id, caller) or row
+
+
+def _let_wait(services: Services, work: Work, priority: Priority, task_id: str) -> None:
+    """Let a promised task wait, be drawn along with the same work, or be done where its picture is kept and whole."""
+    while True:
+        ticket = services.desk.file(work, priority, task_id=task_id)
+        if ticket is not None:
+            if ticket.started_s is not None:
+                services.book.begun([task_id])
+            return
+        if services.results.get(work.content_key) is not None:
+            services.book.finished([task_id], "done")
+            return
+        # its file was damaged, or went between the two questions; the next answer is a ticket
 
 
 # ---------------------------------------------------------------- looking

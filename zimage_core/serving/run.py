@@ -83,10 +83,10 @@ class EngineServer:
 
     def serve(self) -> None:
         """Serve until stopped. Raises the engine's error when its first picture could not be drawn."""
-        recover(self.services, redraw=self._settings.redraw)
-        self.services.drawers.start(warm_up=self._settings.warm_up, on_failed=self._give_up)
-        threading.Thread(target=self._upkeep, name="upkeep", daemon=True).start()
         try:
+            recover(self.services, redraw=self._settings.redraw)
+            self.services.drawers.start(warm_up=self._settings.warm_up, on_failed=self._give_up)
+            threading.Thread(target=self._upkeep, name="upkeep", daemon=True).start()
             self._uvicorn.run(sockets=[self._socket])
         finally:
             self._close()
@@ -106,20 +106,32 @@ class EngineServer:
         desk.drain()
         if not desk.wait_until_drained(self._settings.drain_timeout_s):
             log.warning("What is being drawn took longer than %g s; it is left", self._settings.drain_timeout_s)
+            desk.let_go()
         self._uvicorn.should_exit = True
 
     def _give_up(self, error: EngineError) -> None:
         self._why_failed = error
         self.stop()
 
-    def _upkeep(self) -> None:
+    def keep_up(self) -> None:
+        """Remove what is too old, write down what the disk refused before, find out whether it still refuses."""
         settings, services = self._settings, self.services
+        services.results.prune()
+        services.results.probe()
+        if services.results.trouble:
+            log.error("%s Until that is mended /ready answers 503.", services.results.trouble)
+        try:
+            services.book.catch_up()
+            services.book.prune(task_ttl_s=settings.task_ttl_s, key_ttl_s=settings.result_ttl_s)
+        except StorageError:
+            log.exception("The book of tasks could not be brought up to date; it is tried again")
+
+    def _upkeep(self) -> None:
         while not self._ended.wait(UPKEEP_EVERY_S):
             try:
-                services.results.prune()
-                services.book.prune(task_ttl_s=settings.task_ttl_s, key_ttl_s=settings.result_ttl_s)
-            except (StorageError, OSError):
-                log.exception("What is too old could not be removed; it is tried again")
+                self.keep_up()
+            except Exception:
+                log.exception("Upkeep failed; it is tried again")
 
     def _close(self) -> None:
         self._ended.set()
@@ -127,6 +139,10 @@ class EngineServer:
         desk.drain()
         drained = desk.wait_until_drained(0.0) and self.services.drawers.state != "loading"
         self.services.drawers.close(drained=drained)
+        try:
+            self.services.book.catch_up()
+        except StorageError:
+            log.exception("How some tasks ended could not be written down; the next start finds out, or draws them")
         self._opened.close()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -29,6 +30,8 @@ class Services:
     gpus: Gpus
     request_timeout_s: float
     stall_s: float
+    taking: threading.Lock = field(default_factory=threading.Lock)
+    """Held from a task's promise to its place in the queue: nobody hears of a promise that is struck out again."""
 
     def why_not_ready(self) -> str:
         """Return why no work should be sent here, '' when it should."""
@@ -38,6 +41,8 @@ class Services:
             return "The engine is being loaded."
         if self.drawers.why_failed is not None:
             return f"The engine cannot be loaded: {self.drawers.why_failed.sentence}"
+        if self.results.trouble:
+            return "Pictures cannot be kept: the disk refuses; the server's log says why."
         busy_s = self.desk.longest_call_s()
         if busy_s > self.stall_s:
             return f"The engine has been drawing one batch for {busy_s:.0f} s; it may hang."

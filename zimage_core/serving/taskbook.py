@@ -57,8 +57,8 @@ CREATE INDEX idempotency_by_age ON idempotency (created_s);
 class TaskRow:
     """One task: whose, in which state, what it asks for (`request`: a RequestForm as JSON) and what became of it.
 
-    `starts` counts how often drawing was begun; `reason` says why it is cancelled or lost, `failure` is the
-    FailureForm of a failed one as JSON.
+    `request` is empty once it ended; `starts` counts how often drawing was begun; `reason` says why it is cancelled
+    or lost, `failure` is the FailureForm of a failed one as JSON.
     """
 
     task_id: str
@@ -76,6 +76,7 @@ class TaskRow:
     finished_s: float | None
 
 
+_End = tuple[TaskState, str, str, float, str]
 _COLUMNS: Final = ", ".join(TaskRow.__dataclass_fields__)
 Claim = Literal["new", "same", "other"]
 """What became of a promise: written down, kept already, or refused because its key stands for another body."""
@@ -84,10 +85,19 @@ Claim = Literal["new", "same", "other"]
 class TaskBook:
     """The file of tasks. One connection behind a lock: every statement here is a matter of microseconds."""
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime] = clock.now) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now: Callable[[], datetime] = clock.now,
+        elapsed_s: Callable[[], float] = clock.elapsed_s,
+    ) -> None:
+        """Open the file, or make it. Raises StorageError: it cannot be used, is damaged, or of another release."""
         self._path = path
-        self._now = now
+        self._now, self._elapsed_s = now, elapsed_s
+        self._opened_s, self._opened_elapsed_s = now().timestamp(), elapsed_s()
         self._lock = threading.Lock()
+        self._unwritten: list[_End] = []
         with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
@@ -142,14 +152,19 @@ class TaskBook:
             )
 
     def finished(self, task_ids: Iterable[str], state: TaskState, *, reason: str = "", failure: str = "") -> None:
-        """Write down how these tasks ended; what has ended before stays as it is."""
+        """Write down how these tasks ended; what has ended before stays as it is.
+
+        What they asked for, product photos and all, is needed no more and goes: the file stays small. Raises
+        StorageError when the disk refuses; it is remembered then, for `catch_up`.
+        """
         finished_s = self._now().timestamp()
-        with self._writing() as connection:
-            connection.executemany(
-                "UPDATE task SET state = ?, reason = ?, failure = ?, finished_s = ? "
-                "WHERE task_id = ? AND state IN ('queued', 'running')",
-                [(state, reason, failure, finished_s, task_id) for task_id in task_ids],
-            )
+        self._write_ends([(state, reason, failure, finished_s, task_id) for task_id in task_ids])
+
+    def catch_up(self) -> None:
+        """Write down the ends that the disk refused before. Raises StorageError when it still refuses."""
+        with self._lock:
+            ends, self._unwritten = self._unwritten, []
+        self._write_ends(ends)
 
     def queued_again(self, task_ids: Iterable[str]) -> None:
         """Write down that tasks which were being drawn wait once more."""
@@ -178,8 +193,11 @@ class TaskBook:
         return [_row(values) for values in found]
 
     def prune(self, *, task_ttl_s: float, key_ttl_s: float) -> int:
-        """Forget tasks that ended, and keys that came, longer ago than that; return how many rows went."""
-        now_s = self._now().timestamp()
+        """Forget tasks that ended, and keys that came, longer ago than that; return how many rows went.
+
+        Where the system's clock was set meanwhile, the earlier of both times counts: nothing is forgotten too soon.
+        """
+        now_s = min(self._now().timestamp(), self._opened_s + self._elapsed_s() - self._opened_elapsed_s)
         with self._writing() as connection:
             tasks = connection.execute("DELETE FROM task WHERE finished_s < ?", (now_s - task_ttl_s,)).rowcount
             keys = connection.execute(
@@ -202,8 +220,24 @@ class TaskBook:
 
     # ------------------------------------------------------------ inside
 
+    def _write_ends(self, ends: list[_End]) -> None:
+        try:
+            with self._writing() as connection:
+                connection.executemany(
+                    "UPDATE task SET state = ?, reason = ?, failure = ?, finished_s = ?, request = x'' "
+                    "WHERE task_id = ? AND state IN ('queued', 'running')",
+                    ends,
+                )
+        except StorageError:
+            with self._lock:
+                self._unwritten += ends
+            raise
+
     def _bring_up_to_date(self) -> None:
         with self._writing() as connection:
+            sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if sound != "ok":
+                raise sqlite3.DatabaseError(sound)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 for statement in filter(str.strip, _SCHEMA.split(";")):
@@ -236,6 +270,14 @@ class TaskBook:
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.DatabaseError as error:
+            # its own class, not a subclass, is what SQLite raises for a file that is damaged or no database
+            advice = (
+                "; the file is damaged: bring it back from a copy, or move it away and have its tasks taken again"
+                if type(error) is sqlite3.DatabaseError
+                else ""
+            )
+            raise StorageError(f"The tasks in {self._path} cannot be read or written: {error}{advice}.") from error
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"The tasks in {self._path} cannot be read or written: {error}.") from error
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from pydantic import SecretStr
 from standing_clock import StandingClock
@@ -70,7 +72,7 @@ def test_while_a_secret_is_replaced_both_count() -> None:
 
 def test_a_nonce_is_remembered_for_as_long_as_its_request_could_be_sent_again() -> None:
     clock = StandingClock()
-    guard = Signatures([SecretStr(SECRET)], window_s=60, now=clock)
+    guard = Signatures([SecretStr(SECRET)], window_s=60, now=clock, elapsed_s=lambda: clock.now.timestamp())
     clock.pass_s(1000)
     ahead = StandingClock()
     ahead.pass_s(1059)  # a client whose clock is ahead: its request is good for two windows from now
@@ -86,6 +88,43 @@ def test_a_nonce_is_remembered_for_as_long_as_its_request_could_be_sent_again() 
         fresh = lower(signed_headers(SECRET, at=clock.now, **signing | {"nonce": f"{number:016d}"}))
         assert guard.what_is_wrong(fresh, **ASK) is None
     assert len(guard._seen) <= 13, "what cannot be sent again is forgotten"
+
+
+def test_a_clock_that_is_set_back_shuts_nobody_out_and_lets_nothing_in_twice() -> None:
+    clock, watch = StandingClock(), Stopwatch()
+    guard = Signatures([SecretStr(SECRET)], window_s=60, now=clock, elapsed_s=watch)
+
+    def seconds_pass(seconds: float) -> None:
+        clock.pass_s(seconds)
+        watch.now_s += seconds
+
+    def signed() -> dict[str, str]:
+        return lower(
+            signed_headers(SECRET, method="POST", target="/v1/generate", body=b"{}", at=clock.now, nonce=nonce())
+        )
+
+    numbers = iter(range(100))
+
+    def nonce() -> str:
+        return f"{next(numbers):016d}"
+
+    seconds_pass(100)
+    clock.pass_s(-3600)  # it was an hour fast when the server started, and was corrected
+    first = signed()
+    assert guard.what_is_wrong(first, **ASK) is None, "signed now, whatever the clock said at the start"
+    seconds_pass(5)
+    clock.pass_s(7200)
+    assert guard.what_is_wrong(signed(), **ASK) is None
+    clock.pass_s(-7200)
+    assert "sent before" in str(guard.what_is_wrong(first, **ASK)), "its nonce was forgotten while the clock was fast"
+    before_the_start = clock.now - timedelta(seconds=106 + 1)
+    window = Signatures([SecretStr(SECRET)], window_s=3600, now=clock, elapsed_s=watch)
+    seconds_pass(106)
+    old = lower(
+        signed_headers(SECRET, method="POST", target="/v1/generate", body=b"{}", at=before_the_start, nonce=nonce())
+    )
+    assert "before this server started" in str(window.what_is_wrong(old, **ASK))
+    assert window.what_is_wrong(signed(), **ASK) is None
 
 
 def test_callers_of_two_keys_may_use_the_same_nonce() -> None:

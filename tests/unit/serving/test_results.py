@@ -22,7 +22,7 @@ def clock() -> StandingClock:
 
 
 def shelf(folder: Path, clock: StandingClock, *, max_bytes: int = 2**20) -> Results:
-    return Results(folder, ttl_s=100.0, max_bytes=max_bytes, now=clock)
+    return Results(folder, ttl_s=100.0, max_bytes=max_bytes, now=clock, elapsed_s=lambda: clock.now.timestamp())
 
 
 def test_a_picture_comes_back_as_it_was_put(tmp_path: Path, clock: StandingClock) -> None:
@@ -46,6 +46,14 @@ def test_what_is_too_old_is_not_given_and_goes(tmp_path: Path, clock: StandingCl
     results.put("bb22", Picture(PNG, ABOUT))
     assert results.prune() == 1
     assert len(list(tmp_path.rglob("*.picture"))) == len(results) == 1
+
+
+def test_a_clock_that_is_set_makes_no_picture_old(tmp_path: Path, clock: StandingClock) -> None:
+    results = Results(tmp_path, ttl_s=100.0, max_bytes=2**20, now=clock, elapsed_s=lambda: 7.0)
+    results.put("aa11", Picture(PNG, ABOUT))
+    clock.pass_s(86_400 * 365)
+    assert results.prune() == 0
+    assert results.get("aa11") is not None
 
 
 def test_the_least_recently_read_goes_when_there_is_no_room(tmp_path: Path, clock: StandingClock) -> None:
@@ -87,9 +95,19 @@ def test_what_a_killed_process_did_not_finish_is_removed(tmp_path: Path, clock: 
     assert not left.exists()
 
 
-def test_a_disk_that_refuses_is_said(tmp_path: Path, clock: StandingClock) -> None:
+def test_a_disk_that_refuses_is_said_until_it_gives_way(tmp_path: Path, clock: StandingClock) -> None:
     results = shelf(tmp_path, clock)
     (tmp_path / "aa").write_text("a file where a folder is needed")
     with pytest.raises(StorageError, match=str(tmp_path)):
         results.put("aa11", Picture(PNG, ABOUT))
     assert not results.has("aa11")
+    assert str(tmp_path) in results.trouble
+    results.probe()
+    assert results.trouble == "", "the folder itself can be written"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["aa"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path, clock: StandingClock) -> None:
+    (tmp_path / "results").write_text("a file where a folder is needed")
+    with pytest.raises(StorageError, match="results"):
+        shelf(tmp_path / "results", clock)

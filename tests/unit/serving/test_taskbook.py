@@ -30,7 +30,7 @@ def clock() -> StandingClock:
 
 @pytest.fixture
 def book(tmp_path: Path, clock: StandingClock):
-    with_clock = TaskBook(tmp_path / "tasks.sqlite", now=clock)
+    with_clock = TaskBook(tmp_path / "tasks.sqlite", now=clock, elapsed_s=lambda: clock.now.timestamp())
     yield with_clock
     with_clock.close()
 
@@ -117,5 +117,53 @@ def test_a_file_of_another_release_or_no_file_at_all_is_refused_with_a_sentence(
     with pytest.raises(StorageError, match="another release"):
         TaskBook(path)
     path.write_bytes(b"this is no database, whatever its name says" * 100)
-    with pytest.raises(StorageError, match=r"tasks\.sqlite"):
+    with pytest.raises(StorageError, match=r"tasks\.sqlite.*damaged"):
         TaskBook(path)
+
+
+def test_a_file_that_was_damaged_is_refused_not_half_read(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.sqlite"
+    book = TaskBook(path)
+    for number in range(200):
+        promise(book, row(f"t{number}", request=bytes(500)))
+    book.close()
+    data = bytearray(path.read_bytes())
+    data[8192 : 8192 + 4096] = b"\xff" * 4096
+    path.write_bytes(data)
+    with pytest.raises(StorageError, match="damaged"):
+        TaskBook(path)
+
+
+def test_what_a_task_asked_for_goes_when_it_ends_so_that_the_file_stays_small(book: TaskBook, tmp_path: Path) -> None:
+    for number in range(100):
+        promise(book, row(f"t{number}", request=bytes(200_000)))
+        assert len(book.get(f"t{number}", "shop").request) == 200_000
+        book.finished([f"t{number}"], "done")
+        assert book.get(f"t{number}", "shop").request == b""
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert size < 10 * 2**20, f"{size} bytes for a hundred tasks that ended"
+
+
+def test_an_end_that_the_disk_refuses_is_written_later(book: TaskBook) -> None:
+    for task_id in ("t1", "t2", "t3"):
+        promise(book, row(task_id))
+    book._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(StorageError):
+        book.finished(["t1", "t2"], "done")
+    with pytest.raises(StorageError):
+        book.finished(["t3"], "failed", failure="{}")
+    with pytest.raises(StorageError):
+        book.catch_up()
+    book._connection.execute("PRAGMA query_only = OFF")
+    book.catch_up()
+    assert [book.get(task_id, "shop").state for task_id in ("t1", "t2", "t3")] == ["done", "done", "failed"]
+
+
+def test_a_clock_that_is_set_makes_no_task_forgotten(tmp_path: Path, clock: StandingClock) -> None:
+    book = TaskBook(tmp_path / "tasks.sqlite", now=clock, elapsed_s=lambda: 7.0)
+    promise(book, row(created_s=clock.now.timestamp()), key="k")
+    book.finished(["t1"], "done")
+    clock.pass_s(86_400 * 365)
+    assert book.prune(task_ttl_s=100, key_ttl_s=100) == 0
+    assert book.get("t1", "shop") is not None
+    book.close()
