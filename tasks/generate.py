@@ -209,7 +209,7 @@ def _tried(assignment: Assignment, engine: EngineInfo) -> Attempt:
         number=assignment.number,
         seed=seed_of(assignment.shot_id, assignment.number),
         change=assignment.change,
-        engine=engine.name,
+        engine=engine.drawn_by or engine.name,
         engine_fingerprint=engine.fingerprint,
         object_key=None,
         sha256=None,

@@ -40,7 +40,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a shot, immutable. `object_key` is where its pixels are (PNG), None when the engine failed."""
+    """One try at a shot, immutable. `object_key` is where its pixels are (PNG), None when the engine failed.
+
+    `engine` is the one that drew, wherever it did: behind a server it is the engine inside.
+    """
 
     attempt_id: str
     shot_id: str

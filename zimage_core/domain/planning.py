@@ -19,7 +19,8 @@ class EngineInfo:
     `concurrent_calls` is how many `render` calls it takes at the same time: with two, its own lock guards the device
     and one batch is drawn while the one before is encoded and stored. `batch_tolerance_levels` is the mean absolute
     difference, in 8-bit levels, that a picture made in a batch may show to itself made alone; 0 = the very same bytes.
-    `planned_area_px`: about how many pixels a generated picture is planned with.
+    `planned_area_px`: about how many pixels a generated picture is planned with. `drawn_by` names the engine in another
+    process whose pictures these are, where that is known: attempts and AI labels speak of what drew, not of the wire.
     """
 
     name: str
@@ -34,6 +35,7 @@ class EngineInfo:
     concurrent_calls: int = 1
     batch_tolerance_levels: float = 0.0
     planned_area_px: int = 1024 * 1024
+    drawn_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

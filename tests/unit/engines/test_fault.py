@@ -297,7 +297,8 @@ def test_what_an_engine_cannot_do_it_never_sees() -> None:
     assert painter.calls == [["b"]]
     assert [type(answer) for answer in answers] == [EngineFailure, Rendered, EngineFailure, EngineFailure]
     sentences = [error_of(answer).sentence for answer in answers if isinstance(answer, EngineFailure)]
-    assert "does not make 'stage' pictures; engines that can: diffusers, studio." in sentences[0]
+    able = "comfyui, dashscope, diffusers, openai_images, studio, zimage_http"
+    assert f"does not make 'stage' pictures; engines that can: {able}." in sentences[0]
     assert "multiples of 16 px; width is 100" in sentences[1]
     assert "sides up to 2048 px; height is 4096" in sentences[2]
 

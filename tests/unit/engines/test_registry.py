@@ -120,7 +120,8 @@ def test_options_reach_the_engine_as_they_are(third_party: ModuleType) -> None:
 def test_engines_for_a_mode_are_those_that_declare_it(third_party: ModuleType) -> None:
     third_party.create = lambda options: pytest.fail("asked what it can do, not to be built")  # type: ignore[attr-defined]
     third_party.MODES = ("text",)  # type: ignore[attr-defined]
-    assert engines_for_mode("text") == ("diffusers", "easel")
+    drawers = ("comfyui", "dashscope", "diffusers", "easel", "openai_images", "zimage_http")
+    assert engines_for_mode("text") == drawers
     assert "studio" in engines_for_mode("packshot")
 
 

@@ -213,6 +213,7 @@ def _info_of(server: EngineInfo, servers: int) -> EngineInfo:
     return dataclasses.replace(
         server,
         name=NAME,
+        drawn_by=server.drawn_by or server.name,
         batch_limit=server.batch_limit * servers,
         concurrent_calls=max(_CALLS, server.concurrent_calls),
     )
