@@ -1,4 +1,4 @@
-"""`zimage run --engine zimage_http` through `zimage serve`: the demo's images, byte for byte, drawn in another process."""
+"""`zimage run --engine zimage_http` through `zimage serve`: the demo's images byte for byte, from another process."""
 
 from __future__ import annotations
 
