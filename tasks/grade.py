@@ -91,6 +91,7 @@ def judge(open_rooms: Rooms, promise: Promise, attempt: Attempt, order: Producti
             width_px=width_px,
             height_px=height_px,
             placed=finished.placed,
+            category=promise.product.category,
         ),
         rubric,
     )

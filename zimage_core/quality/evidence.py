@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from zimage_core.domain import Box, Mode, PlacedText, Placement, Scene
+from zimage_core.domain import Box, Category, Mode, PlacedText, Placement, Scene
 from zimage_core.errors import QualityError
 from zimage_core.imaging.composite import OPAQUE_ALPHA, VISIBLE_ALPHA, placed_premultiplied, visible_box
 from zimage_core.imaging.cutout import CutOut
@@ -31,6 +31,11 @@ class GradeInput:
     `cutout` and `placement` say where the product's own pixels stand (both None when an engine drew the product);
     `palette` are brand colours as #rrggbb; `width_px`, `height_px` are what the shot promised. `placed` may hold
     `placed_premultiplied(cutout, placement, ...)` of the attempt's size where the caller has it: it saves 40 ms.
+
+    A cut-out without a placement says what the product looks like, not where it stands: an engine drew it.
+    `placed_texts` were drawn by code, at known places; `expected_texts` must stand somewhere in the finished picture,
+    whoever drew them. `overlay` may hold the layer that the placed texts were painted on: (H, W, 4) uint8 premultiplied,
+    of the finished size.
     """
 
     attempt_id: str
@@ -47,6 +52,9 @@ class GradeInput:
     width_px: int
     height_px: int
     placed: Rgba | None = None
+    category: Category = "default"
+    expected_texts: tuple[str, ...] = ()
+    overlay: Rgba | None = None
 
     def __post_init__(self) -> None:
         for name, rgb in (("attempt_rgb", self.attempt_rgb), ("finished_rgb", self.finished_rgb)):
@@ -54,6 +62,8 @@ class GradeInput:
                 raise QualityError(f"{name} must be (H, W, 3) uint8 pixels, not {rgb.shape} {rgb.dtype}.", sku=self.sku)
         if self.placed is not None and self.placed.shape != (*self.attempt_rgb.shape[:2], 4):
             raise QualityError(f"placed must have the attempt's size and alpha, not {self.placed.shape}.", sku=self.sku)
+        if self.overlay is not None and self.overlay.shape != (*self.finished_rgb.shape[:2], 4):
+            raise QualityError(f"overlay must have the finished size and alpha: {self.overlay.shape}.", sku=self.sku)
 
 
 class Evidence:
