@@ -1,19 +1,23 @@
-"""What the engine server tells of its endpoints: OpenAPI with a description for everything, and a page for people."""
+"""What the engine server tells of its endpoints: OpenAPI with all of it described, a page for people, a document."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served_engine import GatedEngine, body, detail, served
+from served_engine import ROOT, GatedEngine, body, detail, served
 
+from zimage_core.serving.meters import Meters
 from zimage_core.serving.openapi import WORDS
+from zimage_core.settings import ServeSettings
 
 KEY = "a-key-for-tests-0123456789"
+DOCUMENT = ROOT / "docs" / "serving.md"
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +99,44 @@ def test_an_address_where_nothing_is_says_where_to_look(tmp_path: Path) -> None:
         assert "/docs" in detail(nothing)["sentence"]
         task = client.get("/api/v1/tasks/0123456789abcdef")
         assert "task" in detail(task)["sentence"]
+
+
+# ---------------------------------------------------------------- docs/serving.md
+
+
+def first_cells(heading: str) -> list[list[str]]:
+    """Return the cells of the tables of one section of the document, without the head."""
+    section = DOCUMENT.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in section.splitlines() if line[:1] == "|"]
+    return [row for row in rows[2:] if row[0].startswith("`")]
+
+
+def test_the_document_lists_every_setting_with_its_default() -> None:
+    def written(value: object) -> str:
+        if value is None or value == ():
+            return "-"
+        return (
+            str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+        )
+
+    documented = {row[0].strip("`"): row[1] for row in first_cells("Settings")}
+    assert documented == {name.upper(): written(field.default) for name, field in ServeSettings.model_fields.items()}
+
+
+def test_the_document_lists_every_endpoint_and_metric(described: dict[str, Any]) -> None:
+    endpoints = {row[0].strip("`") for row in first_cells("Endpoints")}
+    paths = described["openapi"]["paths"]
+    assert endpoints == {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    metrics = {row[0].strip("`").removesuffix("_total") for row in first_cells("Metrics")}
+    assert metrics == {family.name for family in Meters().registry.collect()}
+
+
+def test_the_document_signs_requests_as_the_server_takes_them(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    example: dict[str, Any] = {}
+    exec(compile(code, str(DOCUMENT), "exec"), example)
+    with served(GatedEngine(), tmp_path, api_keys=[KEY], signing_secrets=[KEY[::-1]]) as here:
+        drawn = example["draw"](here.url, KEY, KEY[::-1], json.dumps(body()).encode())
+        assert json.loads(drawn)["image"]
+        with here.client(Authorization=f"Bearer {KEY}") as client:
+            assert client.post("/v1/generate", json=body()).status_code == 401

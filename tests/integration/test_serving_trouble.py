@@ -56,6 +56,7 @@ def test_whoever_asks_is_told_when_the_disk_refuses_and_the_server_recovers(
                 said = detail(failed)
                 assert said["retryable"]
                 assert "log" in said["sentence"]
+                assert failed.headers["Retry-After"] == "60"
                 assert str(tmp_path) not in failed.text, "folders of the server are nobody's business"
             not_ready = client.get("/ready")
             assert not_ready.status_code == 503

@@ -26,7 +26,7 @@ from zimage_core.serving.callers import Keys
 from zimage_core.serving.denials import Denied, Failed
 from zimage_core.serving.desk import Desk, DeskRules
 from zimage_core.serving.door import METRICS_PATH, OPEN_PATHS, Door, DoorRules
-from zimage_core.serving.drawers import Drawers
+from zimage_core.serving.drawers import DISK_RETRY_S, Drawers
 from zimage_core.serving.forms import PRIORITY_HEADER
 from zimage_core.serving.front import REQUEST_ID, Front, fault_of
 from zimage_core.serving.gpus import Gpus
@@ -44,7 +44,6 @@ log = logging.getLogger("zimage_core.serving")
 
 BODIES_AT_A_TIME: Final = 16
 """So many bodies of the largest size may be held in memory together."""
-DISK_RETRY_S: Final = 60.0
 NOTHING_HERE: Final = "There is nothing at this address; /docs and /openapi.json say what there is."
 _ABOUT: Final = (
     "One resident image engine behind HTTP. Pictures of one shape are drawn together, the same content is drawn once. "

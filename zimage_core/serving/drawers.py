@@ -29,6 +29,8 @@ log = logging.getLogger("zimage_core.serving")
 FINISHERS: Final = 2
 UNFINISHED_PER_CALL: Final = 2
 """Batches that may wait to be encoded, per call the engine takes: beyond that the engine waits, not the memory."""
+DISK_RETRY_S: Final = 60.0
+"""When to ask again after the disk refused: upkeep looks as often whether it still does."""
 WARM_UP_SIDE_PX: Final = 256
 
 EngineState = Literal["loading", "ready", "failed"]
@@ -91,9 +93,7 @@ class Drawers:
             return render_checked(self._engine, [ticket.work.request for ticket in batch])
         except ZImageError:
             log.exception("A batch of %d was not drawn", len(batch))
-            failed = EngineUnavailable(
-                "The server cannot write down that it begins; its log says why.", engine=self._engine.info.name
-            )
+            failed = self._disk_refuses("The server cannot write down that it begins; its log says why.")
             return [EngineFailure(ticket.work.request.attempt_id, failed, 0.0) for ticket in batch]
         finally:
             self._desk.drawn(batch)
@@ -105,13 +105,14 @@ class Drawers:
             outcome = self._stored(ticket.work, answer)
         except Exception:
             log.exception("The picture of %s was drawn but cannot be kept", answer.attempt_id)
-            lost = EngineUnavailable(
-                "The picture was drawn but cannot be kept; the server's log says why.", engine=self._engine.info.name
-            )
+            lost = self._disk_refuses("The picture was drawn but cannot be kept; the server's log says why.")
             outcome = EngineFailure(answer.attempt_id, lost, answer.seconds)
         finally:
             self._unfinished.release()
         self._desk.settle(ticket, outcome)
+
+    def _disk_refuses(self, sentence: str) -> EngineUnavailable:
+        return EngineUnavailable(sentence, engine=self._engine.info.name, retry_after_s=DISK_RETRY_S)
 
     def _stored(self, work: Work, answer: Rendered | EngineFailure) -> Outcome:
         """Return the picture, encoded and on disk, or why there is none."""
