@@ -34,7 +34,7 @@ class GradeInput:
 
     A cut-out without a placement says what the product looks like, not where it stands: an engine drew it.
     `placed_texts` were drawn by code, at known places; `expected_texts` must stand somewhere in the finished picture,
-    whoever drew them. `overlay` may hold the layer that the placed texts were painted on: (H, W, 4) uint8 premultiplied,
+    whoever drew them. `overlay` may hold the layer the placed texts were painted on: (H, W, 4) uint8 premultiplied,
     of the finished size.
     """
 
