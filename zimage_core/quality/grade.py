@@ -28,6 +28,7 @@ def grade(given: GradeInput, rubric: Rubric, *, reader: Reader | None = None) ->
     Pure: the same pixels, rubric and reader give the same grade. A check that breaks becomes a finding in state `error`
     (at most B), it is never left out. `reader` reads text back; none = this process's PP-OCR.
     """
+    rubric_hash, rubric = rubric.hash, rubric.judging(given.category, given.scene.name, given.mode)
     evidence = Evidence(given, reader or default_reader())
     findings: list[Finding] = []
     stopped_by: str | None = None
@@ -44,7 +45,7 @@ def grade(given: GradeInput, rubric: Rubric, *, reader: Reader | None = None) ->
     return Grade(
         attempt_id=given.attempt_id,
         finished_key=given.finished_key,
-        rubric_hash=rubric.hash,
+        rubric_hash=rubric_hash,
         score=score,
         letter=letter,
         findings=tuple(findings),

@@ -2,95 +2,34 @@
 
 The numbers live in rubric.yaml, each with its source and date. A check's `limit` is not written there: it follows from
 its curve as the value whose score equals `cap_below`, so a curve and a limit can never contradict each other.
+
+What is right for one kind of product or scene can be wrong for another: a deviation changes a check's rule for some
+categories, scenes or modes, with a source and date of its own. `Rubric.judging` gives the rules for one picture.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from zimage_core.domain import Mode, OverlayRole, SceneName, content_id
+from zimage_core.domain import Category, Mode, OverlayRole, SceneName, content_id
 from zimage_core.errors import ConfigurationError
+from zimage_core.quality.curves import Curve, Logistic, Ramp, Share, Strict
+
+__all__ = ["Checks", "Deviation", "Logistic", "Ramp", "Rubric", "Rule", "ScorerRule", "When", "load_rubric"]
 
 _SHIPPED = Path(__file__).with_name("rubric.yaml")
 _NOT_MEANING = {"source", "verified_on"}
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Logistic(_Strict):
-    """score = 1 / (1 + exp(-(value - middle) / width)); a negative width falls, for values where less is better."""
-
-    kind: Literal["logistic"]
-    middle: float
-    width: float
-
-    @model_validator(mode="after")
-    def _has_width(self) -> Logistic:
-        if self.width == 0:
-            raise ValueError("a logistic curve of width 0 is a step; write a ramp")
-        return self
-
-    def score(self, value: float) -> float:
-        """Return the score 0..1 of a value."""
-        exponent = -(value - self.middle) / self.width
-        return 0.0 if exponent > 700 else 1.0 / (1.0 + math.exp(exponent))
-
-    def value_at(self, score: float) -> float:
-        """Return the value that has this score (0 < score < 1)."""
-        return self.middle + self.width * math.log(score / (1.0 - score))
-
-
-class Ramp(_Strict):
-    """Straight lines between [value, score] points, flat outside them; scores rise throughout or fall throughout."""
-
-    kind: Literal["ramp"]
-    points: tuple[tuple[float, Share], ...] = Field(min_length=2)
-
-    @model_validator(mode="after")
-    def _is_monotone(self) -> Ramp:
-        values = [value for value, _ in self.points]
-        scores = [score for _, score in self.points]
-        if any(b <= a for a, b in itertools.pairwise(values)):
-            raise ValueError("the values of a ramp must rise from point to point")
-        if scores not in (sorted(scores), sorted(scores, reverse=True)) or scores[0] == scores[-1]:
-            raise ValueError("the scores of a ramp must rise throughout or fall throughout")
-        return self
-
-    def score(self, value: float) -> float:
-        """Return the score 0..1 of a value."""
-        if value <= self.points[0][0]:
-            return self.points[0][1]
-        for (left, low), (right, high) in itertools.pairwise(self.points):
-            if value <= right:
-                return low + (high - low) * (value - left) / (right - left)
-        return self.points[-1][1]
-
-    def value_at(self, score: float) -> float:
-        """Return the value that has this score, the end nearest to it when none has."""
-        for (left, low), (right, high) in itertools.pairwise(self.points):
-            if low != high and min(low, high) <= score <= max(low, high):
-                return left + (right - left) * (score - low) / (high - low)
-        ends = (self.points[0], self.points[-1])
-        return min(ends, key=lambda point: abs(point[1] - score))[0]
-
-
-Curve = Annotated[Logistic | Ramp, Field(discriminator="kind")]
-
-
-class When(_Strict):
+class When(Strict):
     """Which pictures a check is asked of; None = all of them."""
 
     modes: tuple[Mode, ...] | None = None
@@ -106,7 +45,7 @@ class When(_Strict):
         )
 
 
-class Rule(_Strict):
+class Rule(Strict):
     """How one check is judged. Checks of one group are one question asked in several ways: they share one weight."""
 
     group: str
@@ -151,7 +90,7 @@ class TextRule(Rule):
     sure_certainty: Share
 
 
-class Checks(_Strict):
+class Checks(Strict):
     """One rule per check; the names are those of `quality.checks.CHECKS`."""
 
     resolution: Rule
@@ -174,7 +113,55 @@ class Checks(_Strict):
     unexpected_text: Rule
 
 
-class Rubric(_Strict):
+class ScorerRule(Rule):
+    """How an optional scorer is judged (entry points `zimage.scorers`), and the options it is made with."""
+
+    options: dict[str, str] = Field(default_factory=dict)
+
+
+class Deviation(Strict):
+    """Another rule for one check where all of `categories`, `scenes` and `modes` hold; None = any.
+
+    What is None stays as it is; `asked: false` drops the check there. Of several that hold the last one counts.
+    """
+
+    check: str
+    categories: tuple[Category, ...] | None = None
+    scenes: tuple[SceneName, ...] | None = None
+    modes: tuple[Mode, ...] | None = None
+    asked: bool = True
+    curve: Curve | None = None
+    weight: Positive | None = None
+    veto_below: Share | None = None
+    source: str = Field(min_length=1)
+    verified_on: date
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Deviation:
+        if self.asked and self.curve is None and self.weight is None and self.veto_below is None:
+            raise ValueError("a deviation changes curve, weight or veto_below, or says `asked: false`")
+        if self.categories is None and self.scenes is None and self.modes is None:
+            raise ValueError("a deviation names categories, scenes or modes; what holds everywhere is the check's rule")
+        return self
+
+    def holds(self, category: Category, scene: SceneName, mode: Mode) -> bool:
+        """Tell whether it is meant for a product of this category in this scene and mode."""
+        return (
+            (self.categories is None or category in self.categories)
+            and (self.scenes is None or scene in self.scenes)
+            and (self.modes is None or mode in self.modes)
+        )
+
+    def applied_to(self, rule: Rule) -> Rule:
+        """Return the rule with what this deviation changes."""
+        changes = {name: getattr(self, name) for name in ("curve", "weight", "veto_below")}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if not self.asked:
+            changes["when"] = When(modes=())
+        return rule.model_copy(update=changes)
+
+
+class Rubric(Strict):
     """Every threshold and weight of grading; `hash` names its meaning and is kept with each grade."""
 
     version: int
@@ -183,12 +170,45 @@ class Rubric(_Strict):
     cap_below: Share
     score_floor: Positive
     checks: Checks
+    deviations: tuple[Deviation, ...] = ()
+    scorers: dict[str, ScorerRule] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _letters_in_order(self) -> Rubric:
+    def _is_whole(self) -> Rubric:
         if not self.b_from < self.a_from:
             raise ValueError("b_from must be below a_from")
+        known = {*Checks.model_fields, *self.scorers}
+        for deviation in self.deviations:
+            if deviation.check not in known:
+                raise ValueError(
+                    f"deviations: there is no check '{deviation.check}'; known: {', '.join(sorted(known))}"
+                )
+        for name in self.scorers:
+            if name in Checks.model_fields:
+                raise ValueError(f"scorers: '{name}' is the name of a check")
         return self
+
+    def judging(self, category: Category, scene: SceneName, mode: Mode) -> Rubric:
+        """Return the rubric with the rules for one picture: those deviations applied that hold for it.
+
+        Grades keep the hash of the whole rubric, not of what this returns.
+        """
+        key = (category, scene, mode)
+        if key not in self._judging:
+            self._judging[key] = self._with([one for one in self.deviations if one.holds(*key)])
+        return self._judging[key]
+
+    def _with(self, deviations: list[Deviation]) -> Rubric:
+        rules: dict[str, Rule] = {}
+        for one in deviations:
+            rules[one.check] = one.applied_to(rules.get(one.check) or self.rule(one.check))
+        scorers = {name: rules.get(name, rule) for name, rule in self.scorers.items()}
+        checks = self.checks.model_copy(update={name: rule for name, rule in rules.items() if name not in scorers})
+        return self.model_copy(update={"checks": checks, "scorers": scorers, "deviations": ()})
+
+    @cached_property
+    def _judging(self) -> dict[tuple[Category, SceneName, Mode], Rubric]:
+        return {}
 
     @cached_property
     def hash(self) -> str:
@@ -197,6 +217,8 @@ class Rubric(_Strict):
 
     def rule(self, check: str) -> Rule:
         """Return the rule of a check by name."""
+        if check in self.scorers:
+            return self.scorers[check]
         rule: Rule = getattr(self.checks, check)
         return rule
 

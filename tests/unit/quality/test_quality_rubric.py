@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +124,76 @@ def test_rubric_and_policy_load_without_opencv_or_onnxruntime() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------- deviations: other rules for some pictures
+
+LENIENT = {
+    "check": "blank",
+    "categories": ["food"],
+    "scenes": ["detail"],
+    "curve": {"kind": "ramp", "points": [[1.0, 0.0], [2.0, 1.0]]},
+    "source": "a test of what deviates",
+    "verified_on": "2026-11-21",
+}
+
+
+def deviating(tmp_path: Path, *deviations: dict):
+    return load_rubric(changed(tmp_path, lambda raw: raw.update(deviations=list(deviations))))
+
+
+def test_a_deviation_holds_where_it_says_and_nowhere_else(tmp_path) -> None:
+    rubric = deviating(tmp_path, LENIENT)
+    own = rubric.rule("blank")
+    assert rubric.judging("food", "detail", "stage").rule("blank").curve.score(2.0) == 1.0
+    assert rubric.judging("food", "detail", "stage").rule("blank").weight == own.weight
+    assert rubric.judging("food", "studio", "stage").rule("blank") == own
+    assert rubric.judging("home", "detail", "stage").rule("blank") == own
+    assert rubric.judging("food", "detail", "stage").rule("noise") == rubric.rule("noise")
+
+
+def test_of_several_deviations_the_last_one_counts_and_a_check_may_be_dropped(tmp_path) -> None:
+    heavier = {
+        "check": "blank",
+        "modes": ["text"],
+        "weight": 5.0,
+        "source": "a test of weight",
+        "verified_on": "2026-11-21",
+    }
+    dropped = {"check": "noise", "scenes": ["detail"], "asked": False} | {
+        k: LENIENT[k] for k in ("source", "verified_on")
+    }
+    rubric = deviating(tmp_path, LENIENT, heavier, LENIENT | {"weight": 7.0, "curve": None}, dropped)
+    rule = rubric.judging("food", "detail", "text").rule("blank")
+    assert (rule.weight, rule.curve.score(2.0)) == (7.0, 1.0)
+    assert rubric.judging("home", "studio", "text").rule("blank").weight == 5.0
+    assert not rubric.judging("food", "detail", "stage").rule("noise").when.holds("detail", "stage")
+    assert rubric.judging("food", "studio", "stage").rule("noise").when.holds("studio", "stage")
+
+
+def test_deviations_are_part_of_the_hash(tmp_path) -> None:
+    lenient, sourced = deviating(tmp_path, LENIENT), deviating(tmp_path, LENIENT | {"source": "another sentence"})
+    assert lenient.hash != deviating(tmp_path).hash
+    assert lenient.hash == sourced.hash
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"check": "vibes"}, "there is no check 'vibes'; known: "),
+        ({"curve": None}, "a deviation changes curve, weight or veto_below"),
+        ({"categories": None, "scenes": None}, "names categories, scenes or modes"),
+        ({"categories": ["cars"]}, "deviations.0.categories"),
+        ({"source": ""}, "deviations.0.source"),
+    ],
+)
+def test_a_wrong_deviation_is_refused(tmp_path, change: dict, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        deviating(tmp_path, LENIENT | change)
+
+
+def test_shipped_deviations_name_their_sources() -> None:
+    rubric = load_rubric()
+    assert rubric.deviations
+    assert all(len(one.source) > 10 and one.verified_on.year >= 2026 for one in rubric.deviations)
+    assert rubric.judging("fashion", "studio", "stage").limit("exposure_clipped") > rubric.limit("exposure_clipped")
