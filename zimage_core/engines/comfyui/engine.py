@@ -45,7 +45,11 @@ CLOSE_S: Final = 20.0
 
 
 class ComfyEngine:
-    """ComfyUI servers behind one `render`. Nothing is asked of them before the first picture."""
+    """ComfyUI servers behind one `render`. Nothing is asked of them before the first picture.
+
+    `patience`, `sleep` and `elapsed_s` are for tests: how long a picture is waited for, the waits between tries and the
+    clock these go by.
+    """
 
     def __init__(
         self,
@@ -53,8 +57,10 @@ class ComfyEngine:
         *,
         patience: Patience | None = None,
         sleep: Callable[[float], object] | None = None,
+        elapsed_s: Callable[[], float] = clock.elapsed_s,
     ) -> None:
         self._options = options
+        self._elapsed_s = elapsed_s
         self._patience = patience or Patience(options.timeout_s, options.stall_s, options.lost_after_s)
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
@@ -69,6 +75,7 @@ class ComfyEngine:
             in_flight=options.in_flight,
             websocket=options.websocket,
             sleep=self._sleep,
+            elapsed_s=elapsed_s,
         )
         self.budget = RetryBudget()
         self._at_work = threading.Condition()
@@ -129,6 +136,7 @@ class ComfyEngine:
                 sleep=self._sleep,
                 rng=_rng(request.attempt_id),
                 give_up_after_s=self._patience.timeout_s,
+                elapsed_s=self._elapsed_s,
             )
         except EngineError as error:
             known = _known_outside(type(error))
