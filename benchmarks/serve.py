@@ -167,10 +167,27 @@ async def saturated(server: Running, side_px: int, callers: int, requests: int) 
     return requests / (clock.elapsed_s() - started_s), memory
 
 
+def random_moments(per_s: float, requests: int) -> np.ndarray:
+    """Return the moments, in seconds, of requests that come at random at the given rate."""
+    return np.cumsum(np.random.default_rng(1).exponential(1 / per_s, requests))
+
+
+def waits_of_an_ideal_server(per_s: float, requests: int) -> np.ndarray:
+    """Return the seconds each of these requests would wait if nothing but the engine's calls took any time."""
+    moments = random_moments(per_s, requests)
+    waits: list[float] = []
+    free_s = 0.0
+    while len(waits) < requests:
+        free_s = max(free_s, moments[len(waits)])
+        taken = moments[len(waits) : len(waits) + BATCH]
+        waits.extend(free_s - taken[taken <= free_s])
+        free_s += CALL_S
+    return np.array(waits)
+
+
 async def paced(server: Running, side_px: int, per_s: float, requests: int) -> list[float]:
     """Return the seconds of each answer, with requests at random moments of the given rate."""
-    rng = np.random.default_rng(1)
-    moments = np.cumsum(rng.exponential(1 / per_s, requests))
+    moments = random_moments(per_s, requests)
     idle: list[Caller] = [await Caller(server.port, side_px).open() for _ in range(64)]
     started_s = clock.elapsed_s()
 
@@ -217,8 +234,12 @@ def main() -> None:
         seconds = asyncio.run(paced(server, given.side, PACED_SHARE * limit, max(200, given.requests // 8)))
         waits = 1000 * (np.array(seconds) - CALL_S)
         p50, p99 = np.percentile(waits, (50, 99))
+        ideal = 1000 * waits_of_an_ideal_server(PACED_SHARE * limit, len(seconds))
+        ideal50, ideal99 = np.percentile(ideal, (50, 99))
         print(f"paced, {PACED_SHARE:.0%} of the limit, {len(seconds)} requests: queueing p50 {p50:.0f} ms, ", end="")
         print(f"p99 {p99:.0f} ms, most {waits.max():.0f} ms")
+        print(f"a server that costs nothing, same moments: p50 {ideal50:.0f} ms, p99 {ideal99:.0f} ms, ", end="")
+        print(f"most {ideal.max():.0f} ms")
     with Running(given.side, 1) as server:
         alone = given.requests // 50
         one_by_one, _ = asyncio.run(saturated(server, given.side, given.callers, alone))

@@ -17,7 +17,7 @@ from served_engine import GatedEngine, served
 
 KEY = "a-key-for-the-fuzz-0123456789"
 EXAMPLES_PER_OPERATION = 40
-TIMEOUT_S = 120
+TIMEOUT_S = 400
 NOT_IN_A_SCHEMA = "positive_data_acceptance"
 
 
