@@ -67,7 +67,7 @@ def test_pictures_of_the_studio_behind_our_server_are_the_studios_own_to_the_las
         assert made(ours).rgb.tobytes() == made(theirs).rgb.tobytes()
         assert made(ours).placement == made(theirs).placement
         assert made(ours).notes == made(theirs).notes
-    assert engine.info == dataclasses.replace(inside.info, name="zimage_http", concurrent_calls=2)
+    assert engine.info == dataclasses.replace(inside.info, name="zimage_http", concurrent_calls=2, drawn_by="studio")
 
 
 def test_every_request_carries_its_attempt_as_key_and_the_engine_it_is_meant_for() -> None:

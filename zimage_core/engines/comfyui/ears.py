@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 import threading
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -30,6 +31,8 @@ AGAIN_S: Final = (0.2, 30.0)
 """Before a socket is opened anew: the first wait, doubled up to the second."""
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """Previews come over the socket too; they are a few hundred kB."""
+_SOCKET_LOG: Final = logging.getLogger("zimage_core.engines.comfyui.socket")
+_SOCKET_LOG.setLevel(logging.INFO)  # at DEBUG the library writes every header, and the key is in one
 _ENDED: Final = ("execution_success", "execution_error", "execution_interrupted")
 
 
@@ -59,9 +62,11 @@ class Ears:
         *,
         enabled: bool = True,
         elapsed_s: Callable[[], float] = clock.elapsed_s,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._address = f"ws{url.removeprefix('http')}/ws?{urllib.parse.urlencode({'clientId': client_id})}"
         self._url = url
+        self._ssl_context = ssl_context if url.startswith("https") else None
         self._headers = headers
         self._elapsed_s = elapsed_s
         self._changed = threading.Condition()
@@ -104,7 +109,10 @@ class Ears:
             return self._changed.wait_for(lambda: self._socket is not None or self._closing.is_set(), timeout=seconds)
 
     def close(self) -> None:
-        """Close the socket, wake everybody who waits and end the thread; may be called twice."""
+        """Close the socket, wake everybody who waits and end the thread; may be called twice.
+
+        A thread that is just opening a socket to a server that does not answer ends by itself a little later.
+        """
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
@@ -113,7 +121,7 @@ class Ears:
         if socket is not None:
             socket.close()
         if thread is not None:
-            thread.join()
+            thread.join(2 * LISTEN_S)
 
     # ------------------------------------------------------------ on the thread
 
@@ -127,7 +135,9 @@ class Ears:
                 }
                 with connect(
                     self._address,
+                    ssl=self._ssl_context,
                     additional_headers=headers,
+                    logger=_SOCKET_LOG,
                     open_timeout=OPEN_S,
                     close_timeout=LISTEN_S,
                     max_size=MAX_MESSAGE_BYTES,

@@ -97,18 +97,22 @@ class ComfyEngine:
 
     def close(self) -> None:
         """Cancel what is being drawn for us and close every connection; may be called twice."""
-        self._closing.set()
-        self.fleet.close()
+        self._give_up()
         with self._at_work:
             self._at_work.wait_for(lambda: self._calls == 0, timeout=CLOSE_S)
         self._wire.close()
+
+    def _give_up(self) -> None:
+        """Let whoever waits for a picture cancel it at its server, and nobody begin another."""
+        self._closing.set()
+        self.fleet.close()
 
     def _answers(self, requests: Sequence[RenderRequest]) -> list[Rendered | EngineFailure]:
         """Answer requests of one template at a time: what stops the one must not stop the other."""
         answers: dict[str, Rendered | EngineFailure] = {}
         for kind in self._templates:
             of_kind = [request for request in requests if kind_of(request) == kind]
-            answered = answer_all(of_kind, self._rendered, threads=self._threads, engine=ENGINE)
+            answered = answer_all(of_kind, self._rendered, threads=self._threads, engine=ENGINE, give_up=self._give_up)
             answers |= {answer.attempt_id: answer for answer in answered}
         return [answers[request.attempt_id] for request in requests]
 

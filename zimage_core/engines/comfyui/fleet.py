@@ -73,7 +73,7 @@ class Fleet:
         self._stations = {}
         for url in urls:
             client_id = clock.fresh_id()  # one for each server: a second socket of the same id would replace ours
-            ears = Ears(url, client_id, headers, enabled=websocket, elapsed_s=elapsed_s)
+            ears = Ears(url, client_id, headers, enabled=websocket, elapsed_s=elapsed_s, ssl_context=wire.ssl_context)
             self._stations[url] = Station(ComfyServer(url, wire, client_id, sleep), ears)
 
     @property

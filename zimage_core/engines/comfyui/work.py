@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-
-from PIL import Image as Pictures
-from PIL import UnidentifiedImageError
 
 from zimage_core.engines.comfyui.commission import Commission
 from zimage_core.engines.comfyui.failures import ENGINE, PhotoGone, error_for_entry, messages_of
@@ -17,7 +13,7 @@ from zimage_core.engines.comfyui.fleet import Station
 from zimage_core.engines.comfyui.server import ComfyServer, FileGone, Image, Standing, images_of
 from zimage_core.engines.comfyui.slots import Role
 from zimage_core.engines.comfyui.waiting import Vigil
-from zimage_core.engines.wire.pictures import decode_picture
+from zimage_core.engines.wire.pictures import decode_picture, picture_size
 from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable
 from zimage_core.errors import (
     BadImage,
@@ -165,9 +161,8 @@ def _expected_size(body: bytes, commission: Commission) -> tuple[int, int]:
     drawing = commission.drawing
     canvas = (drawing.width_px, drawing.height_px)
     try:
-        with Pictures.open(io.BytesIO(body)) as opened:
-            size = opened.size
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        size = picture_size(body, ENGINE)
+    except BadImage:
         return canvas  # decode_picture says what is wrong with it
     times = size[0] // canvas[0]
     if 1 <= times <= LARGEST_MULTIPLE and size == (times * canvas[0], times * canvas[1]):

@@ -98,7 +98,7 @@ class DashScopeEngine:
         if not requests:
             return []
         self._ensure_open()
-        return answer_all(requests, self._answer, threads=self._options.concurrency, engine=NAME)
+        return answer_all(requests, self._answer, threads=self._options.concurrency, engine=NAME, give_up=self.close)
 
     def close(self) -> None:
         """End every wait and close every connection; may be called twice."""

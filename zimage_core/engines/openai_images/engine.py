@@ -39,7 +39,7 @@ class OpenAIImagesEngine:
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Rendered | EngineFailure]:
         """Return one answer per request, in order."""
-        return answer_all(requests, self._answer, threads=self._options.remote.threads, engine=NAME)
+        return answer_all(requests, self._answer, threads=self._options.remote.threads, engine=NAME, give_up=self.close)
 
     def close(self) -> None:
         """Close every connection; may be called twice."""

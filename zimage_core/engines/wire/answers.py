@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event
+from typing import Final
 
 from zimage_core import clock
 from zimage_core.engines.base import EngineFailure, Rendered, RenderRequest
@@ -14,6 +15,9 @@ from zimage_core.errors import BadImage, EngineError, EngineUnavailable, ImageEr
 
 log = logging.getLogger("zimage_core.engines")
 
+_LOOK_S: Final = 0.5
+"""An exception that is sent to a thread reaches it only between two waits."""
+
 
 def answer_all(
     requests: Sequence[RenderRequest],
@@ -21,11 +25,15 @@ def answer_all(
     *,
     threads: int,
     engine: str,
+    give_up: Callable[[], object],
 ) -> list[Rendered | EngineFailure]:
     """Return one answer per request, in order, working on up to `threads` of them at a time.
 
     What `answer_one` raises becomes the failure of that request alone. Only when the engine works for nobody
     (EngineLocked) are the requests that have not begun answered with the same sentence, without asking again.
+
+    When the caller is interrupted while it waits (Ctrl-C, SIGTERM, a cancelled task), nothing more is begun, `give_up`
+    is called, which must make the calls under way end, and the interruption goes on its way once they have.
     """
     locked: list[EngineLocked] = []
     stop = Event()
@@ -53,10 +61,18 @@ def answer_all(
             known.__cause__ = error
         return EngineFailure(request.attempt_id, named(known, request, engine), clock.elapsed_s() - started_s)
 
-    if len(requests) <= 1 or threads <= 1:
-        return [answer(request) for request in requests]
+    if not requests:
+        return []
     with ThreadPoolExecutor(min(threads, len(requests)), thread_name_prefix=engine) as pool:
-        return list(pool.map(answer, requests))
+        try:
+            begun = [pool.submit(answer, request) for request in requests]
+            while wait(begun, timeout=_LOOK_S).not_done:
+                pass
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            give_up()
+            raise
+    return [done.result() for done in begun]
 
 
 def named(error: EngineError, request: RenderRequest, engine: str) -> EngineError:

@@ -15,8 +15,8 @@ import httpx
 from pydantic import SecretStr
 
 from zimage_core import clock
-from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable, Reply, error_for_status
-from zimage_core.engines.wire.transport import Deadline, DeadlineTransport
+from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable, Reply, error_for_status, one_line
+from zimage_core.engines.wire.transport import Deadline, DeadlineTransport, unpacked
 from zimage_core.errors import ConfigurationError, EngineError, EngineTimeout, EngineUnavailable
 
 __all__ = ["EngineLocked", "EngineUnreachable", "Limits", "Reply", "Wire", "error_for_status"]
@@ -75,15 +75,18 @@ class Wire:
         self._elapsed_s = elapsed_s
         self._deadline = Deadline(elapsed_s)
         self._secrets = _secrets_of(engine, self._headers)
+        self.ssl_context = _trusting(engine, ca_file)
+        self._closed = False
         self._transport = transport or DeadlineTransport(
-            self._deadline, connections=connections, ssl_context=_trusting(engine, ca_file)
+            self._deadline, connections=connections, ssl_context=self.ssl_context
         )
 
     def __repr__(self) -> str:
         return f"Wire({self.engine!r}, {self.limits!r}, headers={sorted(self._headers)})"
 
     def close(self) -> None:
-        """Close every connection; may be called twice."""
+        """Close every connection; calls under way in other threads end, later ones are refused. May be called twice."""
+        self._closed = True
         self._transport.close()
 
     def mask(self, text: str) -> str:
@@ -117,6 +120,8 @@ class Wire:
         if json is not None:
             content = jsons.dumps(json, ensure_ascii=True, allow_nan=False).encode()
             given.setdefault("content-type", "application/json")
+        if self._closed:
+            raise self._was_closed()
         started_s = self._elapsed_s()
         seconds = self.limits.total_s if total_s is None else total_s
         endpoint = _shown(url)
@@ -196,7 +201,8 @@ class Wire:
         body = bytearray()
         if announced.isdigit() and int(announced) > limit:
             raise self._failed(f"at {_shown(url)} announced {int(announced):,} bytes; up to {limit:,} are taken")
-        for piece in response.iter_bytes():
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        for piece in unpacked(response.iter_raw(), encoding, limit):
             body += piece
             if len(body) > limit:
                 raise self._failed(f"at {_shown(url)} sent more than the {limit:,} bytes that are taken")
@@ -225,13 +231,23 @@ class Wire:
 
     def _timeouts(self) -> dict[str, float]:
         limits = self.limits
-        return {"connect": limits.connect_s, "read": limits.read_s, "write": limits.read_s, "pool": limits.total_s}
+        return {
+            "connect": limits.connect_s,
+            "read": limits.read_s,
+            "write": limits.read_s,
+            "pool": self._deadline.left_s(),
+        }
+
+    def _was_closed(self) -> EngineUnavailable:
+        return EngineUnavailable(f"Engine '{self.engine}' was closed.", engine=self.engine)
 
     def _failed(self, what: str) -> EngineUnavailable:
         return EngineUnavailable(self.mask(f"Engine '{self.engine}' {what}."), engine=self.engine)
 
     def _unavailable(self, endpoint: str, error: Exception) -> EngineError:
-        words = self.mask(str(error)) or type(error).__name__
+        if self._closed:
+            return self._was_closed()
+        words = one_line(self.mask(str(error))) or type(error).__name__
         if "CERTIFICATE_VERIFY_FAILED" in words:
             return EngineLocked(
                 f"Engine '{self.engine}' at {endpoint} shows a certificate that is not trusted ({words}); if it is "

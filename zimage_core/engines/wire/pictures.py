@@ -25,9 +25,7 @@ def decode_picture(body: bytes, engine: str, *, width_px: int, height_px: int) -
     decoded. Raises BadImage saying what came: another size, a damaged or cut-off file, a page of HTML, transparency.
     """
     kind = kind_of(body)
-    if kind not in FORMATS:
-        raise BadImage(f"Engine '{engine}' answered with {kind} where a picture was due.", engine=engine)
-    size = _size_of(body, kind, engine)
+    size = picture_size(body, engine)
     if size != (width_px, height_px):
         raise BadImage(
             f"Engine '{engine}' answered with a picture of {size[0]} x {size[1]} px where {width_px} x {height_px} "
@@ -50,8 +48,11 @@ def decode_picture(body: bytes, engine: str, *, width_px: int, height_px: int) -
     return np.ascontiguousarray(photo.rgb)
 
 
-def _size_of(body: bytes, kind: str, engine: str) -> tuple[int, int]:
-    """Return (width, height) from the file's header."""
+def picture_size(body: bytes, engine: str) -> tuple[int, int]:
+    """Return (width_px, height_px) from the header of a PNG, JPEG or WebP. Raises BadImage for anything else."""
+    kind = kind_of(body)
+    if kind not in FORMATS:
+        raise BadImage(f"Engine '{engine}' answered with {kind} where a picture was due.", engine=engine)
     try:
         with Image.open(io.BytesIO(body), formats=(FORMATS[kind],)) as opened:
             width, height = opened.size

@@ -23,6 +23,8 @@ from zimage_core.errors import BadImage, EngineError, EngineTimeout, EngineUnava
 ResultT = TypeVar("ResultT")
 _MOST_HOLDERS: Final = 10_000
 """Lost answers that are remembered, the newest: more is a server that answers nothing."""
+_CALLERS: Final = 2
+"""Batches that are under way at a time: neither waits for the other's connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Remote:
         self.options = options
         self._keeps_answers = keeps_answers
         self._holders: dict[str, str] = {}
+        self._learning = threading.Lock()
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
         self._elapsed_s = elapsed_s
@@ -97,7 +100,9 @@ class Remote:
             total_s=options.total_timeout_s,
             max_bytes=max_bytes,
         )
-        self.wire = Wire(engine, limits, bearer(key), connections=max(options.threads, most), ca_file=options.ca_file)
+        self.wire = Wire(
+            engine, limits, bearer(key), connections=_CALLERS * max(options.threads, most), ca_file=options.ca_file
+        )
         self.endpoints = Endpoints(
             urls or options.url, engine=engine, pace=pace, elapsed_s=elapsed_s, sleep=self._sleep
         )
@@ -121,7 +126,8 @@ class Remote:
                     avoid.add(url)
                     self._learn(name, url, error)
                     raise
-                self._holders.pop(name, None)
+                with self._learning:
+                    self._holders.pop(name, None)
                 return result
 
         return with_retries(
@@ -142,9 +148,10 @@ class Remote:
 
     def _learn(self, name: str, url: str, error: EngineError) -> None:
         """Remember who may have the answer to a call that failed; who cannot be reached has it no more."""
-        if isinstance(error, EngineUnreachable | EngineLocked):
-            self._holders.pop(name, None)
-        elif self._keeps_answers and isinstance(error, EngineTimeout | EngineUnavailable | BadImage):
-            if len(self._holders) >= _MOST_HOLDERS:
-                self._holders.pop(next(iter(self._holders)), None)
-            self._holders[name] = url
+        with self._learning:
+            if isinstance(error, EngineUnreachable | EngineLocked):
+                self._holders.pop(name, None)
+            elif self._keeps_answers and isinstance(error, EngineTimeout | EngineUnavailable | BadImage):
+                if len(self._holders) >= _MOST_HOLDERS:
+                    self._holders.pop(next(iter(self._holders)), None)
+                self._holders[name] = url

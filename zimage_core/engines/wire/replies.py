@@ -67,9 +67,7 @@ class Reply:
 
     def message(self) -> str:
         """Return the server's own words, masked, on one line of at most 300 characters; '' where it says nothing."""
-        words = _said(self.body)
-        words = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", self.mask(words)).strip()
-        return words if len(words) <= MAX_MESSAGE_CHARS else words[: MAX_MESSAGE_CHARS - 1] + "…"
+        return one_line(self.mask(_said(self.body)))
 
     def retry_after_s(self) -> float | None:
         """Return how long the server asks us to wait (Retry-After in seconds or as a date), None if it does not."""
@@ -103,6 +101,12 @@ def error_for_status(reply: Reply, engine: str, *, what: str) -> EngineError:
     if reply.status >= 500 or reply.status < 400:
         return EngineUnavailable(sentence, engine=engine, retry_after_s=reply.retry_after_s())
     return EngineRefused(sentence, engine=engine)
+
+
+def one_line(words: str) -> str:
+    """Return somebody else's words as they may stand in a sentence or a log: one line of at most 300 characters."""
+    words = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", words).strip()
+    return words if len(words) <= MAX_MESSAGE_CHARS else words[: MAX_MESSAGE_CHARS - 1] + "…"
 
 
 def kind_of(body: bytes) -> str:
@@ -164,5 +168,5 @@ def _until(date: str, sent: str | None) -> float | None:
         then = parsedate_to_datetime(date)
         now: datetime = parsedate_to_datetime(sent) if sent else clock.now()
         return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

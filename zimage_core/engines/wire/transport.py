@@ -6,9 +6,13 @@ so here every connect, read and write also gets no more than what is left of the
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 import ssl
 import threading
+import weakref
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -51,10 +55,37 @@ class Deadline(threading.local):
         return float("inf") if self._ends_s is None else self._ends_s - self._elapsed_s()
 
 
+class _Open:
+    """The streams that are open, so that another thread can end the calls that wait on them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
+        self._over = False
+
+    def add(self, stream: _Stream) -> None:
+        """Keep a stream; one that opens after `hang_up` ends at once."""
+        with self._lock:
+            self._streams.add(stream)
+            over = self._over
+        if over:
+            stream.hang_up()
+
+    def hang_up(self) -> None:
+        """End every read and write that waits, and those to come."""
+        with self._lock:
+            self._over = True
+            streams = list(self._streams)
+        for stream in streams:
+            stream.hang_up()
+
+
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline, opened: _Open) -> None:
         self._inner = inner
         self._deadline = deadline
+        self._opened = opened
+        opened.add(self)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._inner.read(max_bytes, self._cut(timeout, httpcore.ReadTimeout))
@@ -71,10 +102,17 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         cut = self._cut(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, cut), self._deadline)
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, cut), self._deadline, self._opened)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+    def hang_up(self) -> None:
+        """Wake whoever waits here: closing alone would leave a thread in its read until its time is over."""
+        connection = self._inner.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            # of the plain socket: a TLS one would forget its state while another thread reads from it
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def _cut(self, timeout: float | None, late: type[httpcore.TimeoutException]) -> float | None:
         return cut_to(self._deadline, timeout, late)
@@ -94,9 +132,10 @@ def cut_to(deadline: Deadline, timeout: float | None, late: type[httpcore.Timeou
 
 
 class _Network(httpcore.NetworkBackend):
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, opened: _Open) -> None:
         self._inner = httpcore.SyncBackend()
         self._deadline = deadline
+        self._opened = opened
 
     def connect_tcp(
         self,
@@ -108,7 +147,7 @@ class _Network(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         cut = cut_to(self._deadline, timeout, httpcore.ConnectTimeout)
         stream = self._inner.connect_tcp(host, port, cut, local_address, socket_options)
-        return _Stream(stream, self._deadline)
+        return _Stream(stream, self._deadline, self._opened)
 
 
 class _Body(httpx.SyncByteStream):
@@ -131,12 +170,13 @@ class DeadlineTransport(httpx.BaseTransport):
     """
 
     def __init__(self, deadline: Deadline, *, connections: int, ssl_context: ssl.SSLContext) -> None:
+        self._opened = _Open()
         self._pool = httpcore.ConnectionPool(
             ssl_context=ssl_context,
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=KEEP_ALIVE_S,
-            network_backend=_Network(deadline),
+            network_backend=_Network(deadline, self._opened),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -165,5 +205,32 @@ class DeadlineTransport(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; the calls that other threads have under way end."""
+        self._opened.hang_up()
         self._pool.close()
+
+
+def unpacked(pieces: Iterable[bytes], encoding: str, most_bytes: int) -> Iterator[bytes]:
+    """Yield a body as it was before its content coding, no more than one byte beyond `most_bytes` in all.
+
+    A few kilobytes can unpack to gigabytes, so it is never unpacked further than it will be read. Raises httpcore's
+    RemoteProtocolError: a coding other than gzip and deflate (none was asked for), a damaged body, one cut short.
+    """
+    if encoding in ("", "identity"):
+        yield from pieces
+        return
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise httpcore.RemoteProtocolError(f"the body is coded as '{encoding}', which nobody asked for")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by its first bytes
+    left = most_bytes + 1
+    try:
+        for packed in pieces:
+            while packed and left > 0:
+                piece = unpacker.decompress(packed, left)
+                left -= len(piece)
+                packed = unpacker.unconsumed_tail
+                yield piece
+    except zlib.error as error:
+        raise httpcore.RemoteProtocolError(f"the compressed body is damaged ({error})") from None
+    if left > 0 and not unpacker.eof:
+        raise httpcore.RemoteProtocolError("the compressed body is cut short")

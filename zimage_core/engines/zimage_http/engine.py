@@ -30,6 +30,7 @@ from zimage_core.engines.wire.client import EngineLocked, Reply, error_for_statu
 from zimage_core.engines.wire.options import api_key
 from zimage_core.engines.wire.pictures import FORMATS, decode_picture
 from zimage_core.engines.wire.remote import Remote
+from zimage_core.engines.wire.replies import one_line
 from zimage_core.engines.zimage_http.options import NAME, Options
 from zimage_core.engines.zimage_http.probe import find_engine
 from zimage_core.errors import BadImage, ConfigurationError, EngineError
@@ -83,7 +84,7 @@ class ZImageHttpEngine:
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Rendered | EngineFailure]:
         """Return one answer per request, in order."""
-        return answer_all(requests, self._answer, threads=self._options.remote.threads, engine=NAME)
+        return answer_all(requests, self._answer, threads=self._options.remote.threads, engine=NAME, give_up=self.close)
 
     def close(self) -> None:
         """Close every connection; may be called twice."""
@@ -184,7 +185,9 @@ def _error_of(reply: Reply, what: str) -> EngineError:
     except ValidationError:
         return by_status
     after_s = reply.retry_after_s() if told.retry_after_s is None else told.retry_after_s
-    return type(told)(f"{reply.mask(told.sentence)} (said by {reply.endpoint})", engine=NAME, retry_after_s=after_s)
+    return type(told)(
+        f"{one_line(reply.mask(told.sentence))} (said by {reply.endpoint})", engine=NAME, retry_after_s=after_s
+    )
 
 
 def _picture_of(reply: Reply) -> bytes:

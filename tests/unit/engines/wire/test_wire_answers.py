@@ -18,6 +18,10 @@ from zimage_core.errors import BadImage, ConfigurationError, EngineBusy, EngineU
 REQUESTS = [request_for(shot=f"shot{n}") for n in range(12)]
 
 
+def nothing() -> None:
+    """What is told to give up here has nothing under way."""
+
+
 def rendered(request: RenderRequest) -> Rendered:
     return Rendered(request.attempt_id, drawn_picture("", request.seed, 8, 8), None, 0.0, 0.0)
 
@@ -33,7 +37,7 @@ def test_answers_come_in_order_though_the_last_is_done_first() -> None:
         done[place].set()
         return rendered(request)
 
-    answers = answer_all(REQUESTS, answer, threads=len(REQUESTS), engine="e")
+    answers = answer_all(REQUESTS, answer, threads=len(REQUESTS), engine="e", give_up=nothing)
     assert [one.attempt_id for one in answers] == [request.attempt_id for request in REQUESTS]
 
 
@@ -51,7 +55,7 @@ def test_never_more_at_a_time_than_threads() -> None:
             now -= 1
         return rendered(request)
 
-    answer_all(REQUESTS, answer, threads=3, engine="e")
+    answer_all(REQUESTS, answer, threads=3, engine="e", give_up=nothing)
     assert most == 3
 
 
@@ -67,7 +71,7 @@ def test_each_failure_is_its_own_and_says_whose_it_is() -> None:
             raise raised[request.attempt_id]
         return rendered(request)
 
-    answers = answer_all(REQUESTS[:5], answer, threads=4, engine="e")
+    answers = answer_all(REQUESTS[:5], answer, threads=4, engine="e", give_up=nothing)
     failures = [one for one in answers if isinstance(one, EngineFailure)]
     assert [one.attempt_id for one in failures] == list(raised)
     assert [type(one.error) for one in failures] == [EngineBusy, BadImage, EngineUnavailable]
@@ -85,7 +89,7 @@ def test_when_the_engine_works_for_nobody_the_rest_is_not_asked() -> None:
         asked.append(request.attempt_id)
         raise EngineLocked("Arrears.")
 
-    answers = answer_all(REQUESTS, answer, threads=1, engine="e")
+    answers = answer_all(REQUESTS, answer, threads=1, engine="e", give_up=nothing)
     assert len(asked) == 1
     assert all(isinstance(one, EngineFailure) and one.error.sentence == "Arrears." for one in answers)
     assert [one.attempt_id for one in answers] == [request.attempt_id for request in REQUESTS]

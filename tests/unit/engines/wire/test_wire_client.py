@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from certificates import certificate
 from pydantic import SecretStr
 from small_servers import HTML, Answer, Seen, closed_port, in_turn, json_answer, serving
 
@@ -276,6 +277,7 @@ def test_the_servers_own_words_are_in_the_sentence_and_short(body: bytes, said: 
         ({"retry_after": "Sat, 21 Nov 2026 08:00:30 GMT", "date": "Sat, 21 Nov 2026 08:00:00 GMT"}, 30.0),
         ({"retry_after": "Sat, 21 Nov 2026 08:00:00 GMT", "date": "Sat, 21 Nov 2026 08:00:09 GMT"}, 0.0),
         ({"retry_after": "soon"}, None),
+        ({"retry_after": "Mon, 01 Jan 999999999999 00:00:00 GMT"}, None),
         ({"retry_after": "-3"}, None),
         ({"retry_after": "nan"}, None),
         ({"retry_after": "1e400"}, None),
@@ -321,34 +323,3 @@ def test_threads_share_a_client_and_each_has_its_own_time() -> None:
         wire.close()
     assert all(isinstance(outcomes[n], EngineTimeout) for n in range(1, 12, 2))
     assert all(outcomes[n].body == b"y" for n in range(0, 12, 2))  # type: ignore[attr-defined]
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for 127.0.0.1 that signed itself, and its key; return both paths."""
-    from datetime import UTC, datetime, timedelta
-    from ipaddress import ip_address
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "zimage test")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "certificate.pem", folder / "key.pem"
-    certificate_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    pem, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, pem, plain))
-    return certificate_file, key_file
