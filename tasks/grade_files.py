@@ -16,6 +16,7 @@ from zimage_core.imaging.cutout import CutOut, CutOutFailure, cut_out
 from zimage_core.imaging.pixels import read_photo
 from zimage_core.quality.files import Claims, given_file
 from zimage_core.quality.grade import grade
+from zimage_core.quality.opinions import scorers_of
 from zimage_core.quality.rubric import Rubric
 from zimage_core.reporting.annotated import annotated_png
 from zimage_core.settings import set_environment_defaults
@@ -78,6 +79,7 @@ def grade_files(files: Sequence[Path], order: FileOrder, *, processes: int = 1) 
     Raises ConfigurationError when the reference photo cannot be cut out: every answer would rest on it.
     """
     claims = _claims(order)
+    scorers_of(order.rubric)  # one that cannot be made is refused once, not once per file
     if processes <= 1 or len(files) <= 1:
         yield from (_graded(file, order, claims) for file in files)
         return

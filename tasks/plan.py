@@ -13,6 +13,7 @@ from zimage_core.domain import Promise, Refusal
 from zimage_core.engines.registry import engines_for_mode
 from zimage_core.planning import Forecast, Plan, ensure_something, iter_plan
 from zimage_core.planning.sharing import shard_size_for
+from zimage_core.quality.opinions import scorers_of
 
 PROMISES_AT_ONCE = 500
 """Rows per ledger write while planning: memory stays flat however large the catalogue is."""
@@ -50,6 +51,7 @@ def plan(order: ProductionOrder, extracted: Extracted) -> Forecast:
 def planned_shots(order: ProductionOrder, extracted: Extracted) -> Plan:
     """Return the promises and refusals of this order as a stream that counts them in its forecast; nothing is kept."""
     open_rooms = rooms(order)
+    scorers_of(open_rooms.rubric)  # one that cannot be made is refused before anything is spent
     promotion = open_rooms.library.promotion(order.promotion)
     return iter_plan(
         kept_products(extracted),

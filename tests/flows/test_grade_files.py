@@ -137,3 +137,14 @@ def test_wrong_options_are_refused_in_one_sentence(arguments: tuple[str, str], s
     assert done.returncode == 2
     assert sentence in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_a_scorer_without_its_weights_is_refused_before_anything_is_judged(tmp_path: Path):
+    shipped = (ROOT / "zimage_core" / "quality" / "rubric.yaml").read_text()
+    scorer = "\nscorers:\n  clip: {group: opinion, weight: 1.0, curve: {kind: ramp, points: [[0, 0], [1, 1]]}, "
+    rubric = tmp_path / "rubric.yaml"
+    rubric.write_text(f"{shipped}{scorer}source: a test, verified_on: 2026-11-21}}\n")
+    done = zimage(LAMP, "--rubric", rubric)
+    assert done.returncode == 2
+    assert "The scorer 'clip' needs option model" in " ".join(done.stderr.split())
+    assert done.stdout == ""

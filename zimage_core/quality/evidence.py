@@ -35,7 +35,7 @@ class GradeInput:
     A cut-out without a placement says what the product looks like, not where it stands: an engine drew it.
     `placed_texts` were drawn by code, at known places; `expected_texts` must stand somewhere in the finished picture,
     whoever drew them. `overlay` may hold the layer the placed texts were painted on: (H, W, 4) uint8 premultiplied,
-    of the finished size.
+    of the finished size. `words` is the prompt the attempt was made from.
     """
 
     attempt_id: str
@@ -55,6 +55,7 @@ class GradeInput:
     category: Category = "default"
     expected_texts: tuple[str, ...] = ()
     overlay: Rgba | None = None
+    words: str = ""
 
     def __post_init__(self) -> None:
         for name, rgb in (("attempt_rgb", self.attempt_rgb), ("finished_rgb", self.finished_rgb)):

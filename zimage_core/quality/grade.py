@@ -9,7 +9,7 @@ other checks pass.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zimage_core.domain import Finding, Grade, GradeLetter
 from zimage_core.errors import ZImageError
@@ -17,16 +17,21 @@ from zimage_core.quality.checks import CHECKS, Check
 from zimage_core.quality.evidence import Evidence, GradeInput
 from zimage_core.quality.findings import failed, not_applicable
 from zimage_core.quality.ocr import Reader, default_reader
+from zimage_core.quality.opinions import opinions, scorers_of
 from zimage_core.quality.rubric import Rubric
+from zimage_core.quality.scorers import Scorer
 
 __all__ = ["GradeInput", "ask", "grade", "letter_of", "score_of"]
 
 
-def grade(given: GradeInput, rubric: Rubric, *, reader: Reader | None = None) -> Grade:
+def grade(
+    given: GradeInput, rubric: Rubric, *, reader: Reader | None = None, scorers: Mapping[str, Scorer] | None = None
+) -> Grade:
     """Return the grade of one attempt: score, letter, every finding, and the reasons, worst first.
 
     Pure: the same pixels, rubric and reader give the same grade. A check that breaks becomes a finding in state `error`
-    (at most B), it is never left out. `reader` reads text back; none = this process's PP-OCR.
+    (at most B), it is never left out. `reader` reads text back; none = this process's PP-OCR. `scorers` are those the
+    rubric names; none = made from their entry points, once per process. After a veto of a decisive check none is asked.
     """
     rubric_hash, rubric = rubric.hash, rubric.judging(given.category, given.scene.name, given.mode)
     evidence = Evidence(given, reader or default_reader())
@@ -40,6 +45,8 @@ def grade(given: GradeInput, rubric: Rubric, *, reader: Reader | None = None) ->
         findings.extend(answers)
         if check.decisive and any(finding.veto for finding in answers):
             stopped_by = check.name
+    if stopped_by is None and rubric.scorers:
+        findings.extend(opinions(given, rubric, scorers_of(rubric) if scorers is None else scorers))
     score = score_of(findings, rubric)
     letter = letter_of(score, findings, rubric)
     return Grade(
