@@ -6,7 +6,8 @@ It judges graphs, keeps queue, history, cache and files, and draws a picture tha
 Faults of any HTTP route ("prompt", "history", "queue", "view", "upload", "object_info", "exec_info", "interrupt"):
     429, 503        turned away            html       a page instead          drop        closed before it is looked at
     drop_after      done, then closed      drip       a byte now and then
-and of "view": truncated; of "prompt": wiped, the input folder is emptied first. Faults of an execution ("run"):
+of "view": truncated, huge (gigapixels in its header); of "prompt": wiped, the input folder is emptied first.
+Faults of an execution ("run"):
     oom, error, value_error, wrong_clip, interrupted    it fails that way
     empty       it succeeds and names no file           gone     it succeeds and the file is deleted
     forget      it vanishes, as by a restart            stuck    it runs for ever without a sign
@@ -30,6 +31,8 @@ from typing import Any, Self
 
 import numpy as np
 import uvicorn
+from bad_pictures import huge_png
+from comfyui_hosting import Broken, Quick
 from comfyui_nodes import EXCEPTIONS, FILES, Wanted, failure, node_table, signature, validate, wanted
 from PIL import Image, PngImagePlugin
 from starlette.applications import Starlette
@@ -37,22 +40,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
-
-
-class Broken(Response):
-    """An answer that breaks off, or comes a byte at a time."""
-
-    def __init__(self, *, drip_s: float | None = None) -> None:
-        super().__init__()
-        self.drip_s = drip_s
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"content-length", b"100000"), (b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        while self.drip_s is not None:
-            await send({"type": "http.response.body", "body": b" ", "more_body": True})
-            await asyncio.sleep(self.drip_s)
-        raise ConnectionResetError("closed, as it was told to")
 
 
 class ComfyUI:
@@ -109,7 +96,7 @@ class ComfyUI:
             self._app(), host="127.0.0.1", port=self.port, ws="websockets-sansio", log_config=None,
             log_level="critical", lifespan="off", timeout_graceful_shutdown=1,
         )  # fmt: skip
-        self._uvicorn = uvicorn.Server(config)
+        self._uvicorn = Quick(config)
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
@@ -185,6 +172,8 @@ class ComfyUI:
             response: Response = await act(request)
             if fault == "drop_after":
                 return Broken()
+            if fault == "huge":
+                return Response(huge_png(), media_type="image/png")
             if fault == "truncated":
                 return Response(response.body[: len(response.body) // 2], media_type="image/png")
             return response

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from comfyui_server import ComfyUI
+from small_servers import QuickClock
 
 from zimage_core.engines.comfyui.engine import ComfyEngine
 from zimage_core.engines.comfyui.options import read_comfyui_options
@@ -30,8 +30,9 @@ def engine_on() -> Iterator[Callable[..., ComfyEngine]]:
 
     def make(*servers: ComfyUI, patience: Patience = QUICK, **options: str) -> ComfyEngine:
         given = {"url": ",".join(server.url for server in servers), **options}
+        quick = QuickClock()
         engine = ComfyEngine(
-            read_comfyui_options(given), patience=patience, sleep=lambda seconds: time.sleep(min(seconds, 0.01))
+            read_comfyui_options(given), patience=patience, sleep=quick.sleep, elapsed_s=quick.elapsed_s
         )
         made.append(engine)
         return engine

@@ -76,7 +76,7 @@ def test_a_storm_of_429_ends_with_the_sentence_of_the_server(server: ComfyUI, en
     assert server.drawn == []
 
 
-@pytest.mark.parametrize("fault", ["truncated", "html"])
+@pytest.mark.parametrize("fault", ["truncated", "html", "huge"])
 def test_a_picture_that_arrives_damaged_is_fetched_again_not_drawn_again(
     server: ComfyUI, engine_on: EngineOn, fault: str
 ) -> None:
@@ -102,6 +102,7 @@ def test_a_slow_drip_does_not_hold_a_picture_up_for_ever(
     server: ComfyUI, engine_on: EngineOn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zimage_core.engines.comfyui.server.QUICK_S", 0.5)
+    monkeypatch.setattr("zimage_core.engines.comfyui.fleet.BRIEF_S", 0.5)
     server.fail("history", "drip")
     started_s = time.monotonic()
     made(engine_on(server), request_for("text"))

@@ -60,7 +60,8 @@ def test_a_dead_server_costs_a_moment_and_no_picture(server: ComfyUI, engine_on:
 def test_a_server_that_hangs_does_not_block_the_other(
     server: ComfyUI, engine_on: EngineOn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zimage_core.engines.comfyui.server.QUICK_S", 0.3)
+    for name in ("server.QUICK_S", "server.BRIEF_S", "fleet.BRIEF_S"):
+        monkeypatch.setattr(f"zimage_core.engines.comfyui.{name}", 0.3)
     with ComfyUI() as hanging:
         for route in ("exec_info", "history", "queue", "object_info"):
             hanging.fail(route, "drip", times=1000)

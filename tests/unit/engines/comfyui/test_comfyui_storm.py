@@ -18,7 +18,7 @@ HTTP = {"429": 0.05, "503": 0.05, "drop": 0.05, "drop_after": 0.03, "html": 0.02
 WHAT_LOSES_A_PICTURE = ("forget", "empty", "gone", "oom", "error")
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1])
 def test_two_hundred_requests_with_a_fifth_of_all_calls_going_wrong(
     engine_on: Callable[..., ComfyEngine], seed: int
 ) -> None:

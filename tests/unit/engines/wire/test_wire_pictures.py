@@ -6,16 +6,18 @@ import contextlib
 import io
 import struct
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
+from bad_pictures import huge_png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from small_servers import HTML, drawn_picture
 
-from zimage_core.engines.wire.pictures import decode_picture
+from zimage_core.engines.wire.pictures import decode_picture, picture_size
 from zimage_core.errors import BadImage
 from zimage_core.imaging.pixels import encode_png
 
@@ -116,3 +118,9 @@ def test_damage_anywhere_gives_a_picture_or_a_bad_image_and_nothing_else(kind: s
     with contextlib.suppress(BadImage):
         shape = decode(bytes(body[: data.draw(st.integers(0, len(body)))])).shape
     assert shape in (None, (32, 48, 3))
+
+
+def test_a_header_that_announces_gigapixels_is_a_bad_image_and_nothing_is_decoded() -> None:
+    for look in (picture_size, partial(decode_picture, width_px=60_000, height_px=60_000)):
+        with pytest.raises(BadImage, match="header"):
+            look(huge_png(), "e")
