@@ -92,6 +92,7 @@ def judge(open_rooms: Rooms, promise: Promise, attempt: Attempt, order: Producti
             height_px=height_px,
             placed=finished.placed,
             category=promise.product.category,
+            overlay=finished.overlay,
         ),
         rubric,
     )

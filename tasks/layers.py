@@ -14,7 +14,7 @@ from tasks.order import ProductionOrder
 from tasks.runtime import Rooms, photo_root
 from zimage_core.domain import Attempt, Overlay, PlacedText, Promise, content_id
 from zimage_core.errors import ImageError
-from zimage_core.imaging.composite import placed_premultiplied
+from zimage_core.imaging.composite import paste_premultiplied, placed_premultiplied
 from zimage_core.imaging.cutout import (
     CUTOUT_VERSION,
     CutOut,
@@ -24,7 +24,7 @@ from zimage_core.imaging.cutout import (
     cutout_to_png,
 )
 from zimage_core.imaging.fonts import find_font
-from zimage_core.imaging.overlay import OVERLAY_VERSION, draw_overlay
+from zimage_core.imaging.overlay import OVERLAY_VERSION, paint_overlay
 from zimage_core.imaging.pixels import Rgb, Rgba, decode_png, encode_png, read_photo, sha256_hex
 from zimage_core.prompting import overlay_for
 
@@ -36,6 +36,7 @@ class Finished:
     """An attempt with its overlay drawn: the pixels before and after, where each text stands, the key of it all.
 
     `placed` is the product as it stands in the picture, where it had to be known: grading need not make it again.
+    `overlay` is the layer the texts were painted on, premultiplied; None when there are none.
     """
 
     attempt_rgb: Rgb
@@ -43,6 +44,7 @@ class Finished:
     texts: tuple[PlacedText, ...]
     key: str
     placed: Rgba | None = None
+    overlay: Rgba | None = None
 
 
 def cutout_of(rooms: Rooms, promise: Promise, order: ProductionOrder) -> CutOut | CutOutFailure | None:
@@ -150,5 +152,7 @@ def finish(rooms: Rooms, promise: Promise, attempt: Attempt, promotion: str, cut
     if cutout is not None and attempt.placement is not None:
         placed = placed_premultiplied(cutout, attempt.placement, rgb.shape[1], rgb.shape[0])
     alpha = None if placed is None else placed[..., 3].copy()
-    drawn, texts = draw_overlay(rgb, overlay, product_alpha=alpha, text_room=promise.shot.scene.stage.text_room)
-    return Finished(rgb, drawn, texts, key, placed)
+    layer, texts = paint_overlay(
+        rgb.shape[1], rgb.shape[0], overlay, product_alpha=alpha, text_room=promise.shot.scene.stage.text_room
+    )
+    return Finished(rgb, paste_premultiplied(rgb, layer), texts, key, placed, layer)

@@ -42,6 +42,21 @@ _FOLDERS = (
 )
 _FACES_PER_FILE = 16  # a Noto CJK collection holds ten
 
+# Latin families of unlike design that distributions and makers install: what printed letters are compared with
+_LATIN_FOLDERS = ("/usr/share/fonts/truetype", "/usr/share/fonts/TTF", "/System/Library/Fonts/Supplemental")
+_LATIN_FILES = frozenset(
+    f"{family}{style}".lower()
+    for families, styles in (
+        (("DejaVuSans", "DejaVuSerif"), ("", "-Bold")),
+        (("DejaVuSansCondensed", "DejaVuSansMono"), ("-Bold",)),
+        (("DejaVuSans",), ("-Oblique", "-BoldOblique")),
+        (("LiberationSans", "LiberationSerif", "LiberationSansNarrow"), ("-Regular", "-Bold", "-BoldItalic")),
+        (("Arial", "Georgia", "Times New Roman", "Impact", "Futura", "Verdana"), ("", " Bold")),
+    )
+    for family in families
+    for style in styles
+)
+
 
 @dataclass(frozen=True, slots=True)
 class FontFile:
@@ -76,6 +91,20 @@ def load_font(family: Family, bold: bool, size_px: int) -> ImageFont.FreeTypeFon
     """Return the face at an em size in pixels, with basic layout: the same glyph positions with and without raqm."""
     font = find_font(family, bold)
     return ImageFont.truetype(str(font.path), size_px, index=font.index, layout_engine=ImageFont.Layout.BASIC)
+
+
+@lru_cache(maxsize=1)
+def printed_faces() -> tuple[FontFile, ...]:
+    """Return the faces on this machine that printed text is compared with: the four Noto CJK, then Latin ones found.
+
+    Raises ConfigurationError when Noto CJK is not installed; a missing Latin family is only a design less to compare.
+    """
+    faces = [find_font(family, bold) for family in ("sans", "serif") for bold in (True, False)]
+    for folder in map(Path, _LATIN_FOLDERS):
+        for path in sorted(folder.glob("**/*.ttf")) if folder.is_dir() else ():
+            if path.stem.lower() in _LATIN_FILES:
+                faces += [FontFile(path, 0, f"{name} {style}", path.name) for name, style in list(_faces(path))[:1]]
+    return tuple(faces)
 
 
 def missing_glyphs(text: str, family: Family, bold: bool) -> str:

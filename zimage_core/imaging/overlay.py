@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from zimage_core.domain import Box, Overlay, OverlayRole, OverlayText, PlacedText
 from zimage_core.errors import ConfigurationError
+from zimage_core.imaging.composite import paste_premultiplied
 from zimage_core.imaging.fonts import missing_glyphs
 from zimage_core.imaging.overlay_layout import (
     LAYOUT_COUNT,
@@ -46,7 +47,7 @@ _CARD_OF: dict[OverlayRole, CardRole] = {
 }
 
 
-OVERLAY_VERSION: Final = "1"
+OVERLAY_VERSION: Final = "2"
 """Part of a finished picture's key: raise it when the same overlay would be drawn differently."""
 
 
@@ -72,6 +73,25 @@ def draw_overlay(
 ) -> tuple[NDArray[np.uint8], tuple[PlacedText, ...]]:
     """Return a new (H, W, 3) picture with the overlay's texts, and where each was placed, in the overlay's order.
 
+    The picture is `paste_premultiplied(rgb, layer)` with the layer of `paint_overlay`, where the rest is said.
+    """
+    height_px, width_px = rgb.shape[:2]
+    layer, placed = paint_overlay(width_px, height_px, overlay, product_alpha=product_alpha, text_room=text_room)
+    return (paste_premultiplied(rgb, layer) if placed else rgb.copy()), placed
+
+
+def paint_overlay(
+    width_px: int,
+    height_px: int,
+    overlay: Overlay,
+    *,
+    product_alpha: NDArray[np.uint8] | None,
+    text_room: TextRoom = "none",
+) -> tuple[NDArray[np.uint8], tuple[PlacedText, ...]]:
+    """Return the overlay's own layer, (H, W, 4) uint8 premultiplied, and where each text was placed, in its order.
+
+    What is read back from a finished picture can be held against this layer pixel by pixel: cards are opaque, only
+    their shadows and rims show what is below.
     `product_alpha` is (H, W) uint8, where the product is; None when it is not known, then nothing is avoided.
     `PlacedText.box` hugs the ink (a strike-through is not part of it), `plate` holds everything painted for the text,
     shadow included, and `covers_product_ratio` is the share of the product's pixels under the text's card, without its
@@ -80,21 +100,21 @@ def draw_overlay(
     Raises ConfigurationError naming the text when it holds a character the font cannot draw, when it does not fit its
     place at the smallest legible size, when the cards leave no room for each other, or when a role is given twice.
     """
-    height_px, width_px = rgb.shape[:2]
     if product_alpha is not None and product_alpha.shape != (height_px, width_px):
-        raise ConfigurationError(f"The product's alpha is {product_alpha.shape}, but the picture {rgb.shape[:2]}.")
+        size = (height_px, width_px)
+        raise ConfigurationError(f"The product's alpha is {product_alpha.shape}, but the picture {size}.")
+    layer = np.zeros((height_px, width_px, 4), np.uint8)
     if not overlay.texts:
-        return rgb.copy(), ()
+        return layer, ()
     _check_texts(overlay)
     canvas = _Canvas(width_px, height_px, overlay)
     product = ProductMap(product_alpha, canvas.short_px)
     cards, arrangement = _best(canvas, product, text_room)
 
-    picture = rgb
     placed: dict[OverlayRole, PlacedText] = {}
     for role, card in cards.items():
         corner = arrangement.boxes[role]
-        picture, inks = paint(picture, card, corner.x_px, corner.y_px)
+        layer, inks = paint(layer, card, corner.x_px, corner.y_px)
         x_px = corner.x_px
         for cell, ink in zip(card.cells, inks, strict=True):
             field = Box(x_px, corner.y_px, cell.width_px, card.height_px)
@@ -106,7 +126,7 @@ def draw_overlay(
                 covers_product_ratio=round(product.covered_ratio(field), 6),
             )
             x_px += cell.width_px
-    return picture, tuple(placed[text.role] for text in overlay.texts)
+    return layer, tuple(placed[text.role] for text in overlay.texts)
 
 
 def _check_texts(overlay: Overlay) -> None:

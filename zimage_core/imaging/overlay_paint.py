@@ -79,8 +79,11 @@ def readable_on(plate: str, wanted: str) -> str:
     return "#000000"
 
 
-def paint(rgb: NDArray[np.uint8], card: Card, x_px: int, y_px: int) -> tuple[NDArray[np.uint8], tuple[Box, ...]]:
-    """Return a copy of (H, W, 3) `rgb` with the card's upper left corner at (x_px, y_px), and each cell's ink box."""
+def paint(layer: NDArray[np.uint8], card: Card, x_px: int, y_px: int) -> tuple[NDArray[np.uint8], tuple[Box, ...]]:
+    """Return a copy of a layer with the card's upper left corner at (x_px, y_px), and each cell's ink box.
+
+    The layer is (H, W, 4) uint8, colour multiplied by alpha. Inside the card's outline it becomes opaque.
+    """
     pad = card.shadow_px
     size = (card.width_px + 2 * pad, card.height_px + 2 * pad)
     outline = _outline(card)
@@ -90,7 +93,7 @@ def paint(rgb: NDArray[np.uint8], card: Card, x_px: int, y_px: int) -> tuple[NDA
     shadow.paste(outline, (pad, pad + round(_SHADOW_DROP_RATIO * card.height_px)))
     shadow = shadow.filter(ImageFilter.GaussianBlur(_SHADOW_SIGMA_RATIO * card.height_px))
 
-    window = _Window(rgb, x_px - pad, y_px - pad, size)
+    window = _Window(layer, x_px - pad, y_px - pad, size)
     window.blend(np.asarray(shadow), (0, 0, 0), _SHADOW_OPACITY)
     shape = np.asarray(placed)
     inks = []
@@ -119,15 +122,15 @@ def paint(rgb: NDArray[np.uint8], card: Card, x_px: int, y_px: int) -> tuple[NDA
         window.blend(np.asarray(ink), parse_color(cell.text_color))
         inks.append(Box(x_px - pad + found[0], y_px - pad + found[1], found[2] - found[0], found[3] - found[1]))
         left += cell.width_px
-    return window.image, tuple(inks)
+    return window.layer, tuple(inks)
 
 
 class _Window:
-    """A part of an image that may reach over its border; blends are clipped to what is inside."""
+    """A part of a layer that may reach over its border; blends are clipped to what is inside."""
 
-    def __init__(self, rgb: NDArray[np.uint8], x_px: int, y_px: int, size: tuple[int, int]) -> None:
-        height, width = rgb.shape[:2]
-        self.image = rgb.copy()
+    def __init__(self, layer: NDArray[np.uint8], x_px: int, y_px: int, size: tuple[int, int]) -> None:
+        height, width = layer.shape[:2]
+        self.layer = layer.copy()
         self._rows = slice(max(0, y_px), min(height, y_px + size[1]))
         self._columns = slice(max(0, x_px), min(width, x_px + size[0]))
         self._mask_rows = slice(self._rows.start - y_px, self._rows.stop - y_px)
@@ -136,9 +139,9 @@ class _Window:
     def blend(self, mask: NDArray[np.uint8], color: tuple[int, int, int], opacity: float = 1.0) -> None:
         """Lay a colour over the window where the mask says, in integers so that every machine agrees."""
         weight = (mask[self._mask_rows, self._mask_columns, None].astype(np.uint32) * round(opacity * 256)) >> 8
-        below = self.image[self._rows, self._columns].astype(np.uint32)
-        mixed = (below * (255 - weight) + np.array(color, np.uint32) * weight + 127) // 255
-        self.image[self._rows, self._columns] = mixed.astype(np.uint8)
+        below = self.layer[self._rows, self._columns].astype(np.uint32)
+        mixed = (below * (255 - weight) + np.array((*color, 255), np.uint32) * weight + 127) // 255
+        self.layer[self._rows, self._columns] = mixed.astype(np.uint8)
 
 
 def _outline(card: Card, inset_px: int = 0) -> Image.Image:

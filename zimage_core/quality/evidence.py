@@ -18,7 +18,7 @@ from zimage_core.errors import QualityError
 from zimage_core.imaging.composite import OPAQUE_ALPHA, VISIBLE_ALPHA, placed_premultiplied, visible_box
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Plane, Rgb, Rgba
-from zimage_core.quality.ocr import Reader
+from zimage_core.quality.reading import Reader
 
 Bools = NDArray[np.bool_]
 

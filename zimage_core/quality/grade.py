@@ -16,8 +16,8 @@ from zimage_core.errors import ZImageError
 from zimage_core.quality.checks import CHECKS, Check
 from zimage_core.quality.evidence import Evidence, GradeInput
 from zimage_core.quality.findings import failed, not_applicable
-from zimage_core.quality.ocr import Reader, default_reader
 from zimage_core.quality.opinions import opinions, scorers_of
+from zimage_core.quality.reading import Reader, default_reader
 from zimage_core.quality.rubric import Rubric
 from zimage_core.quality.scorers import Scorer
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from zimage_core.errors import QualityError
 from zimage_core.imaging.fonts import load_font
 from zimage_core.imaging.pixels import Rgb
-from zimage_core.quality.ocr import default_reader
+from zimage_core.quality.reading import default_reader
 
 KNOWN_TEXT = "到手价 ¥59"
 SURE = 0.9

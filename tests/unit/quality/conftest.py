@@ -20,7 +20,7 @@ from zimage_core.imaging.pixels import Rgb, read_photo
 from zimage_core.quality.checks import CHECKS
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.grade import GradeInput, ask, grade
-from zimage_core.quality.ocr import default_reader
+from zimage_core.quality.reading import default_reader
 from zimage_core.quality.rubric import Rubric, load_rubric
 
 PRODUCTS = Path(__file__).resolve().parents[3] / "examples" / "products"

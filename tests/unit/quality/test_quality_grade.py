@@ -13,7 +13,7 @@ from zimage_core.errors import QualityError
 from zimage_core.quality import grade as grade_module
 from zimage_core.quality.checks import CHECKS, Check
 from zimage_core.quality.grade import GradeInput, grade, letter_of, score_of
-from zimage_core.quality.ocr import default_reader
+from zimage_core.quality.reading import default_reader
 from zimage_core.quality.rubric import load_rubric
 
 NAMES = ("mug", "lamp", "phone", "perfume", "lipstick", "cushion")

@@ -6,7 +6,7 @@ import numpy as np
 
 from zimage_core.domain import Box, Finding, Grade
 from zimage_core.imaging.pixels import decode_png
-from zimage_core.quality.ocr import default_reader, plain
+from zimage_core.quality.reading import default_reader, plain
 from zimage_core.reporting.annotated import MAX_SIDE_PX, PANEL_PX, TEXT_PX, annotated_png
 
 GREY = np.full((300, 400, 3), 200, np.uint8)

@@ -11,7 +11,7 @@ from zimage_core.domain import Box, Finding, Language, PlacedText
 from zimage_core.imaging.pixels import Rgb
 from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured, not_applicable
-from zimage_core.quality.ocr import Reading, same_text
+from zimage_core.quality.reading import Reading, same_text
 from zimage_core.quality.rubric import Rubric
 
 NAME = "text_truth"

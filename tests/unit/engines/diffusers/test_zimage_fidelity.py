@@ -16,7 +16,7 @@ from zimage_core.imaging.pixels import Rgb
 from zimage_core.quality.checks import CHECKS
 from zimage_core.quality.evidence import Evidence, GradeInput
 from zimage_core.quality.grade import ask
-from zimage_core.quality.ocr import default_reader
+from zimage_core.quality.reading import default_reader
 from zimage_core.quality.rubric import load_rubric
 
 SIZE = (384, 384)

@@ -8,7 +8,7 @@ import pytest
 
 from zimage_core.domain import Box, OverlayText, PlacedText
 from zimage_core.quality.checks.text_truth import lines_of, without_strike
-from zimage_core.quality.ocr import Reading, default_reader
+from zimage_core.quality.reading import Reading, default_reader
 
 PRICE = OverlayText("price", "¥139", "zh")
 BADGE = OverlayText("badge", "限时特惠", "zh")

@@ -11,8 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zimage_core.errors import QualityError
 from zimage_core.imaging.fonts import find_font
-from zimage_core.quality import ocr
-from zimage_core.quality.ocr import PaddleReader, closeness, default_reader, plain, same_text
+from zimage_core.quality.reading import PaddleReader, closeness, default_reader, models, plain, same_text
 
 SAME = [("￥199", "¥199"), ("New Arrival", "NEW ARRIVAL"), ("双11 限时", "双11限时"), ("１２", "12")]
 
@@ -37,13 +36,13 @@ def test_reading_needs_no_network(monkeypatch) -> None:
 
 def test_one_session_serves_all_threads_and_all_get_the_same_answer(monkeypatch) -> None:
     opened: list[str] = []
-    real = ocr._open_session
+    real = models.open_session
 
     def counted(models_dir, kind):
         opened.append(kind)
         return real(models_dir, kind)
 
-    monkeypatch.setattr(ocr, "_open_session", counted)
+    monkeypatch.setattr(models, "open_session", counted)
     reader = PaddleReader()
     with ThreadPoolExecutor(4) as pool:
         read = list(pool.map(lambda _: reader.verify((line("限时特惠"),), "限时特惠", sure=0.9), range(8)))
