@@ -44,7 +44,7 @@ from zimage_core.engines.zimage_http.engine import connect
 COUNT, SHARE = 200, 0.2
 ANOTHER_LEVELS = 10.0
 """Pictures of two requests differ by more than this on average, those of one by less than the engine's tolerance."""
-TIMES = {"total_timeout_s": "3", "read_timeout_s": "3", "threads": "8", "calls_per_endpoint": "8"}
+TIMES = {"total_timeout_s": "8", "read_timeout_s": "8", "threads": "8", "calls_per_endpoint": "8"}
 DRIP_S = 60.0
 """A drip that outlasts every call."""
 
@@ -171,18 +171,6 @@ def test_our_server_draws_every_attempt_once(
     assert set(counted.by_attempt) == {request.attempt_id for request in requests}
     assert max(counted.by_attempt.values()) == 1, "drawn again though its key was known"
     assert calls <= 1 + COUNT + math.ceil(10 + 0.2 * COUNT), "more retries than the budget has"
-
-
-def test_studio_behind_our_server_is_studio_byte_for_byte(tmp_path: Path) -> None:
-    counted, clock, requests = Counted(create_engine("studio")), QuickClock(), asked("stage")[:60]
-    here = {answer.attempt_id: answer for answer in create_engine("studio").render(requests)}
-    with (
-        served(counted, tmp_path) as server,
-        FaultProxy(server.url, share=SHARE, seed=6, spoils=is_post, drip_s=DRIP_S) as proxy,
-    ):
-        engine = connect(http_options.read({"url": proxy.url, **TIMES}), sleep=clock.sleep, elapsed_s=clock.elapsed_s)
-        asked_through(proxy, engine, requests, like(here, 0.0))
-    assert max(counted.by_attempt.values()) == 1
 
 
 def test_in_the_openai_shape_our_server_knows_a_picture_by_its_words_and_seed(
