@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     engine: str = Field("studio", description="Which engine makes the images.")
     engine_options: dict[str, str] = Field(default_factory=dict, description="Handed to the engine as they are.")
     engine_api_key: SecretStr | None = Field(None, description="The key a remote engine asks for; never an option.")
+    engine_signing_secret: SecretStr | None = Field(
+        None, description="Signs requests to `zimage serve` where its ZIMAGE_SERVE_SIGNING_SECRETS asks for that."
+    )
     engine_devices: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="auto: whatever the engine finds. Or a list such as 0,1 (CUDA cards) or cpu,cpu: a process each.",

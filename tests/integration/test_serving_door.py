@@ -17,11 +17,11 @@ from zimage_requests import request_for
 from zimage_core import clock
 from zimage_core.engines.exchange import generate_body
 from zimage_core.engines.registry import create_engine
+from zimage_core.engines.wire.signing import signed_headers
 from zimage_core.errors import ConfigurationError
 from zimage_core.prompting import PromptLibrary
 from zimage_core.serving.intake import Sampling
 from zimage_core.serving.run import EngineServer
-from zimage_core.serving.signatures import signed_headers
 from zimage_core.settings import ServeSettings
 
 KEY, OTHER = "a-key-for-tests-0123456789", "another-key-for-tests-012"

@@ -1,10 +1,4 @@
-"""Signed requests: HMAC-SHA256 over everything that matters, good for a short time and for one use.
-
-    X-Timestamp: 1790000000                       seconds since 1970
-    X-Nonce: 5f0c7a...                            16 to 64 characters, never used twice
-    X-Signature: v1=<hex of HMAC-SHA256(secret, text)>
-
-    text = "v1\\n" METHOD "\\n" path?query "\\n" timestamp "\\n" nonce "\\n" hex of sha256(body)
+"""Signed requests, as `engines.wire.signing` writes them: good for a short time and for one use.
 
 A nonce is remembered for as long as its timestamp is good. What was remembered is lost when the server stops, so one
 that has just started takes no timestamp from before its start: nothing can be replayed across a restart. Both hold when
@@ -14,7 +8,6 @@ taken that is as old as one whose nonce was forgotten.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import hmac
 import re
@@ -26,24 +19,11 @@ from typing import Final
 from pydantic import SecretStr
 
 from zimage_core import clock
+from zimage_core.engines.wire.signing import signature
 
-VERSION: Final = "v1"
 MAX_NONCES: Final = 1_000_000
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
-
-
-def signature(secret: str, *, method: str, target: str, timestamp: str, nonce: str, body: bytes) -> str:
-    """Return the value of X-Signature for a request; `target` is the path with its query, as it is sent."""
-    text = "\n".join((VERSION, method.upper(), target, timestamp, nonce, hashlib.sha256(body).hexdigest()))
-    return f"{VERSION}={hmac.new(secret.encode(), text.encode('utf-8', 'surrogateescape'), hashlib.sha256).hexdigest()}"
-
-
-def signed_headers(secret: str, *, method: str, target: str, body: bytes, at: datetime, nonce: str) -> dict[str, str]:
-    """Return the three headers with which a client signs a request."""
-    timestamp = str(int(at.timestamp()))
-    signed = signature(secret, method=method, target=target, timestamp=timestamp, nonce=nonce, body=body)
-    return {"X-Timestamp": timestamp, "X-Nonce": nonce, "X-Signature": signed}
 
 
 class Signatures:
@@ -78,7 +58,10 @@ class Signatures:
         timestamp, nonce = headers.get("x-timestamp", ""), headers.get("x-nonce", "")
         given = headers.get("x-signature", "")
         if not _TIMESTAMP.fullmatch(timestamp) or not _NONCE.fullmatch(nonce) or not given:
-            return "This server takes signed requests only: X-Timestamp, X-Nonce and X-Signature are needed."
+            return (
+                "This server takes signed requests only: X-Timestamp, X-Nonce and X-Signature are needed; a run signs "
+                "with ZIMAGE_ENGINE_SIGNING_SECRET."
+            )
         signed_s, now_s = int(timestamp), self._now().timestamp()
         running_s = self._elapsed_s() - self._started_s
         # a timestamp is a whole second: it may have been signed up to a second later than it says
@@ -99,7 +82,7 @@ class Signatures:
             for secret in self._secrets
         ]
         if not any(fits):
-            return "The signature does not fit the request."
+            return "The signature does not fit the request; a run signs with ZIMAGE_ENGINE_SIGNING_SECRET."
         return self._use_up((caller, nonce), signed_s, now_s)
 
     def _use_up(self, nonce: tuple[str, str], signed_s: int, now_s: float) -> str | None:

@@ -8,11 +8,12 @@ import pytest
 from pydantic import SecretStr
 from standing_clock import StandingClock
 
+from zimage_core.engines.wire.signing import signed_headers
 from zimage_core.errors import ConfigurationError
 from zimage_core.serving.callers import Keys, ensure_guarded, host_name, is_loopback
 from zimage_core.serving.pace import Pace
 from zimage_core.serving.rates import Rates
-from zimage_core.serving.signatures import Signatures, signed_headers
+from zimage_core.serving.signatures import Signatures
 
 KEY, SECRET, NEW_SECRET = "k" * 20, "s" * 20, "n" * 20
 ASK = {"caller": "shop", "method": "POST", "target": "/v1/generate", "body": b"{}"}

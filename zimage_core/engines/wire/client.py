@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from zimage_core import clock
 from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable, Reply, error_for_status, one_line
+from zimage_core.engines.wire.signing import Signer
 from zimage_core.engines.wire.transport import Deadline, DeadlineTransport, unpacked
 from zimage_core.errors import ConfigurationError, EngineError, EngineTimeout, EngineUnavailable
 
@@ -53,7 +54,8 @@ class Wire:
 
     `headers` go with every call, except where a redirect leads to another host and where `call` is told `bare`; those
     that are SecretStr are masked wherever a server repeats them. `connections`: how many at a time. `ca_file`: more
-    certificate authorities to trust, in PEM; certificates are verified always.
+    certificate authorities to trust, in PEM; certificates are verified always. `sign` gives each request that carries
+    our headers the ones that sign it, as it is sent, after redirects too; multipart bodies are not signed.
 
     Raises ConfigurationError: a header that cannot be sent, a `ca_file` that cannot be read.
     """
@@ -67,9 +69,11 @@ class Wire:
         *,
         connections: int = 64,
         ca_file: Path | None = None,
+        sign: Signer | None = None,
         elapsed_s: Callable[[], float] = clock.elapsed_s,
     ) -> None:
         self.engine = engine
+        self._sign = sign
         self.limits = limits or Limits()
         self._headers = dict(headers or {})
         self._elapsed_s = elapsed_s
@@ -158,10 +162,11 @@ class Wire:
         """Return the answer at the end of the redirects."""
         address = self._address(url)
         for _ in range(self.limits.max_redirects + 1):
+            signed = {} if self._sign is None or bare else self._sign(method, _target(address), content or b"")
             sent = httpx.Request(
                 method,
                 address,
-                headers=self._all_headers(given, bare=bare),
+                headers=self._all_headers(given, bare=bare) | signed,
                 content=content,
                 files=files,
                 extensions={"timeout": self._timeouts()},
@@ -269,6 +274,11 @@ def user_agent() -> str:
         return f"zimage/{importlib.metadata.version('zimage')}"
     except importlib.metadata.PackageNotFoundError:
         return "zimage"
+
+
+def _target(url: httpx.URL) -> str:
+    """Return path and query as they are sent."""
+    return url.raw_path.decode("ascii")
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

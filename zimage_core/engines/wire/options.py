@@ -126,6 +126,12 @@ def api_key() -> SecretStr | None:
     return key if key is not None and key.get_secret_value().strip() else None
 
 
+def signing_secret() -> SecretStr | None:
+    """Return what requests to our own server are signed with, from ZIMAGE_ENGINE_SIGNING_SECRET; None = unsigned."""
+    secret = load_settings().engine_signing_secret
+    return secret if secret is not None and secret.get_secret_value().strip() else None
+
+
 def bearer(key: SecretStr | None) -> dict[str, SecretStr | str]:
     """Return the header that sends a key as a bearer token (RFC 6750); none without a key."""
     return {} if key is None else {"Authorization": SecretStr(f"Bearer {key.get_secret_value()}")}

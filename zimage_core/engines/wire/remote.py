@@ -18,6 +18,7 @@ from zimage_core.engines.wire.endpoints import Endpoints, Pace
 from zimage_core.engines.wire.options import Reader, bearer, number, path, urls, whole
 from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable
 from zimage_core.engines.wire.retries import RetryBudget, with_retries
+from zimage_core.engines.wire.signing import Signer
 from zimage_core.errors import BadImage, EngineError, EngineTimeout, EngineUnavailable
 
 ResultT = TypeVar("ResultT")
@@ -81,6 +82,7 @@ class Remote:
         keeps_answers: bool = False,
         least: int = 1,
         max_bytes: int = 64 * 1024 * 1024,
+        sign: Signer | None = None,
         sleep: Callable[[float], object] | None = None,
         elapsed_s: Callable[[], float] = clock.elapsed_s,
     ) -> None:
@@ -101,7 +103,12 @@ class Remote:
             max_bytes=max_bytes,
         )
         self.wire = Wire(
-            engine, limits, bearer(key), connections=_CALLERS * max(options.threads, most), ca_file=options.ca_file
+            engine,
+            limits,
+            bearer(key),
+            connections=_CALLERS * max(options.threads, most),
+            ca_file=options.ca_file,
+            sign=sign,
         )
         self.endpoints = Endpoints(
             urls or options.url, engine=engine, pace=pace, elapsed_s=elapsed_s, sleep=self._sleep

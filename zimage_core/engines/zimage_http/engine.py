@@ -27,10 +27,11 @@ from zimage_core.engines.exchange import (
 )
 from zimage_core.engines.wire.answers import answer_all
 from zimage_core.engines.wire.client import EngineLocked, Reply, error_for_status
-from zimage_core.engines.wire.options import api_key
+from zimage_core.engines.wire.options import api_key, signing_secret
 from zimage_core.engines.wire.pictures import FORMATS, decode_picture
 from zimage_core.engines.wire.remote import Remote
 from zimage_core.engines.wire.replies import one_line
+from zimage_core.engines.wire.signing import signer
 from zimage_core.engines.zimage_http.options import NAME, Options
 from zimage_core.engines.zimage_http.probe import find_engine
 from zimage_core.errors import BadImage, ConfigurationError, EngineError
@@ -49,7 +50,9 @@ def connect(
 ) -> ZImageHttpEngine:
     """Return the engine behind these addresses, each asked what it is. Raises as `zimage_http.create` says."""
     key = api_key()
-    probe = Remote(NAME, options.remote, key)
+    secret = signing_secret()
+    sign = None if secret is None else signer(secret)
+    probe = Remote(NAME, options.remote, key, sign=sign)
     try:
         found = find_engine(probe.wire, options.remote.url)
     finally:
@@ -66,6 +69,7 @@ def connect(
         key,
         urls=found.urls,
         keeps_answers=found.info is not None,
+        sign=sign,
         least=1 if found.info is None else found.info.batch_limit,
         sleep=sleep,
         elapsed_s=elapsed_s,
