@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import cv2
 import numpy as np
@@ -18,9 +19,18 @@ from zimage_core.errors import QualityError
 from zimage_core.imaging.composite import OPAQUE_ALPHA, VISIBLE_ALPHA, placed_premultiplied, visible_box
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Plane, Rgb, Rgba
+from zimage_core.quality.alignment import SURE_SIMILARITY, Likeness, Standing, find, likeness_of, refine
+from zimage_core.quality.comparison import Pair, Structure, in_place, laid_over, structure_of
 from zimage_core.quality.reading import Reader
+from zimage_core.quality.reading.detection import TextLine
+from zimage_core.quality.whereabouts import Whereabouts, before_a_plain_backdrop, laid_in
 
 Bools = NDArray[np.bool_]
+
+LIKE_THE_PHOTO: Final = 0.93
+"""Likeness from which a product of known placement need not be looked for nearby."""
+OUTLINE_SIMILARITY: Final = 0.75
+"""Similarity from which the cut-out's outline is taken for that of the product in the picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +105,11 @@ class Evidence:
         return np.asarray(cv2.cvtColor(self.given.attempt_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
     @cached_property
+    def text_lines(self) -> tuple[TextLine, ...]:
+        """The lines of text found in the finished picture; dear (240 CPU-ms), so asked for only where needed."""
+        return self.reader.find_lines(self.given.finished_rgb)
+
+    @cached_property
     def placed(self) -> Rgba | None:
         """The product made again from cut-out and placement: (H, W, 4) uint8 premultiplied; None without a photo."""
         if self.given.cutout is None or self.given.placement is None:
@@ -105,8 +120,66 @@ class Evidence:
 
     @cached_property
     def product_alpha(self) -> Plane | None:
-        """The product's alpha in the attempt, (H, W) uint8; None when nobody knows where the product is."""
-        return None if self.placed is None else np.ascontiguousarray(self.placed[..., 3])
+        """The product's alpha in the attempt, (H, W) uint8; None when nobody knows where the product is.
+
+        Where no placement is known it is found in the picture: as the cut-out laid where the product was found, or as
+        what stands before a plain backdrop.
+        """
+        return self._whereabouts.alpha
+
+    @property
+    def product_unknown(self) -> str:
+        """Why nobody knows where the product is, as a sentence; empty where it is known."""
+        return self._whereabouts.reason
+
+    @cached_property
+    def _whereabouts(self) -> Whereabouts:
+        if self.placed is not None:
+            return Whereabouts(np.asarray(cv2.extractChannel(self.placed, 3), dtype=np.uint8))
+        found, seen = self.standing, self._before_backdrop
+        if found is None or self.likeness is None or found.similarity < OUTLINE_SIMILARITY:
+            return seen
+        if seen.alpha is not None and found.similarity < SURE_SIMILARITY:
+            return seen
+        return Whereabouts(laid_in(self.likeness, found.placement, self.width_px, self.height_px))
+
+    @cached_property
+    def _before_backdrop(self) -> Whereabouts:
+        return before_a_plain_backdrop(self.given.attempt_rgb)
+
+    @cached_property
+    def likeness(self) -> Likeness | None:
+        """The product as the photo shows it, reduced; None without a photo."""
+        return None if self.given.cutout is None else likeness_of(self.given.cutout)
+
+    @cached_property
+    def standing(self) -> Standing | None:
+        """Where a product of unknown placement was found by its photo; None where nothing like it stands."""
+        if self.likeness is None or self.given.placement is not None:
+            return None
+        seen = self._before_backdrop.alpha
+        shown = None if seen is None or not bool((seen >= VISIBLE_ALPHA).any()) else visible_box(seen)
+        return find(self.given.attempt_rgb, self.likeness, shown)
+
+    @cached_property
+    def comparison(self) -> tuple[Pair, Structure] | None:
+        """The product beside that of the photo, and how like they are; None where it cannot be seen, or not solid.
+
+        Where the place is known it is believed as long as the product there is like the photo's; else the product is
+        looked for nearby.
+        """
+        if self.placed is None:
+            if self.standing is None or self.likeness is None:
+                return None
+            return _with_structure(laid_over(self.given.attempt_rgb, self.likeness, self.standing.placement))
+        if self.product_box is None:
+            return None
+        known = _with_structure(in_place(self.given.attempt_rgb, self.placed, self.product_box))
+        if known is None or known[1].value >= LIKE_THE_PHOTO or self.likeness is None or self.given.placement is None:
+            return known
+        nearby = refine(self.grey, self.likeness, self.given.placement)
+        moved = _with_structure(laid_over(self.given.attempt_rgb, self.likeness, nearby.placement))
+        return known if moved is None or moved[1].value <= known[1].value else moved
 
     @cached_property
     def product_box(self) -> Box | None:
@@ -125,6 +198,11 @@ class Evidence:
         for text in self.given.placed_texts:
             solid[window(text.plate, self.width_px, self.height_px)] = False
         return solid
+
+
+def _with_structure(pair: Pair) -> tuple[Pair, Structure] | None:
+    structure = structure_of(pair)
+    return None if structure is None else (pair, structure)
 
 
 def window(box: Box, width_px: int, height_px: int, grow_px: int = 0) -> tuple[slice, slice]:

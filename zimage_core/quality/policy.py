@@ -25,7 +25,7 @@ from zimage_core.errors import ContentRefused
 
 Remedy = Literal["backdrop", "layout", "wording", "mode", "size"]
 
-_TEXT_CHECKS = frozenset({"text_truth", "legibility_contrast", "legibility_height", "text_over_product"})
+_TEXT_CHECKS = frozenset({"text_pixels", "text_truth", "legibility_contrast", "legibility_height", "text_over_product"})
 _PLACING_CHECKS = frozenset({"cropping", "fill"})
 _PHOTO_CHECKS = frozenset({"sharpness", "exposure_clipped", "exposure_dark"})
 _FIDELITY_CHECKS = frozenset({"fidelity_structure", "fidelity_colour"})
@@ -48,6 +48,8 @@ _ADVICE = {
     "fidelity_structure": "the product's pixels were not kept; check the cut-out and the engine for {sku}",
     "fidelity_colour": "the product's colours were not kept; check the cut-out and the engine for {sku}",
     "separation": "no backdrop tried sets {sku} off; choose another scene for it",
+    "text_pixels": "badge and price of {sku} are not as they were painted; check what changes finished pictures",
+    "expected_text": "the engine does not write the text right for {sku}; let the overlay write it",
     "text_truth": "no overlay layout tried reads as it should; check badge and price of {sku}",
     "legibility_contrast": "no overlay layout tried can be read; check the brand's badge and price colours",
     "legibility_height": "no overlay layout tried can be read; shorten the badge or caption of {sku}",

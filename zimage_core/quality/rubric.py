@@ -90,13 +90,27 @@ class TextRule(Rule):
     sure_certainty: Share
 
 
+class ExpectedTextRule(Rule):
+    """`sure_certainty`: as for TextRule; glyphs below `least_likeness` are a person's to judge.
+
+    Below `garbled_below` they are refused, provided the face fits: its typical glyph has at least `face_fits_from`.
+    """
+
+    sure_certainty: Share
+    least_likeness: Share
+    garbled_below: Share
+    face_fits_from: Share
+
+
 class Checks(Strict):
     """One rule per check; the names are those of `quality.checks.CHECKS`."""
 
     resolution: Rule
     blank: Rule
     noise: Rule
+    text_pixels: Rule
     text_truth: TextRule
+    expected_text: ExpectedTextRule
     legibility_contrast: Rule
     legibility_height: Rule
     text_over_product: Rule

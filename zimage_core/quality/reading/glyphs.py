@@ -16,30 +16,32 @@ from functools import lru_cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from zimage_core.imaging.fonts import FontFile, printed_faces
 from zimage_core.imaging.pixels import Rgb
-from zimage_core.quality.reading.words import is_han
+from zimage_core.quality.reading.redrawn import (
+    EM_PX,
+    Mono,
+    can_draw,
+    drawn_between,
+    drawn_glyph,
+    drawn_glyphs,
+    pen_middles,
+)
 
 _SCAN_HEIGHT_PX = 36
 """Line height at which face and size are looked for."""
 _SCAN_EMS_PX = (15, 17, 19, 21, 23, 26, 29, 32, 35, 39, 43, 47)
 _SCAN_SOFTNESS_PX = 0.7
 _SCAN_REACH_EM = 0.3
-_EM_PX = 40
-"""Em size at which glyphs are compared."""
 _REACH_EM = 0.2
 _SIZES = (0.92, 0.95, 0.98, 1.0, 1.02, 1.05, 1.08)
 _ASPECTS = (0.90, 0.95, 1.0, 1.05, 1.10)
 _SOFTNESS_PX = (0.5, 0.9, 1.4, 2.0)
 _FACES_COMPARED = 3
-_MARGIN_EM = (0.06, 0.03)  # ground above and below, and beside: a stroke too many is seen there
 _INK, _GROUND = 0.85, 0.05
 _AXIS_NOISE = 20.0  # variance in levels that keeps the axis steady on flat ink
-_PENS_AT_PX = 100
 
-Mono = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 
 
@@ -75,7 +77,7 @@ class _Spot:
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """How a text is set to lie over a line: face, and the line's scale at which the em is `_EM_PX`."""
+    """How a text is set to lie over a line: face, and the line's scale at which the em is `EM_PX`."""
 
     face: FontFile
     scale: float
@@ -94,7 +96,7 @@ def likeness(line_rgb: Rgb, text: str, centres: Sequence[float], line_height_px:
     the width), `line_height_px` is about the height of the text.
     """
     characters = shown_characters(text)
-    faces = [face for face in printed_faces() if all(_has(face, c) for c in characters)]
+    faces = [face for face in printed_faces() if all(can_draw(face, c) for c in characters)]
     if not faces or len(centres) != len(characters) or line_rgb.size == 0:
         return Likeness((), None)
     best = Likeness((), None)
@@ -113,7 +115,8 @@ def _settings(
     grey = _resized(cv2.cvtColor(line_rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), scale, scale)
 
     def fit(face: FontFile, em_px: int) -> tuple[float, float]:
-        spots = _found(grey, characters, centres, face, em_px, _SCAN_SOFTNESS_PX, _SCAN_REACH_EM, sign=0.0)
+        glyphs = drawn_glyphs(face, characters, em_px, _SCAN_SOFTNESS_PX)
+        spots = _found(grey, glyphs, centres, _SCAN_REACH_EM * em_px, sign=0.0)
         scores = np.array([spot.score for spot in spots])
         sign = 1.0 if scores.sum() >= 0 else -1.0
         return _fit(scores * sign), sign
@@ -123,7 +126,7 @@ def _settings(
     tries = [(*fit(face, em_px), face, em_px) for em_px in ranked_ems[:4] for face in faces]
     chosen: dict[str, _Setting] = {}
     for _, sign, face, em_px in sorted(tries, key=lambda entry: -entry[0]):
-        chosen.setdefault(face.name, _Setting(face, scale * _EM_PX / em_px, sign))
+        chosen.setdefault(face.name, _Setting(face, scale * EM_PX / em_px, sign))
         if len(chosen) == _FACES_COMPARED:
             break
     return list(chosen.values())
@@ -141,7 +144,8 @@ def _compared(line_rgb: Rgb, characters: str, centres: Sequence[float], setting:
         return _resized(ink, size * aspect, size)
 
     def fit(size: float, aspect: float, softness_px: float) -> float:
-        spots = _found(stretched(size, aspect), characters, centres, setting.face, _EM_PX, softness_px, _REACH_EM)
+        glyphs = drawn_glyphs(setting.face, characters, EM_PX, softness_px)
+        spots = _found(stretched(size, aspect), glyphs, centres, _REACH_EM * EM_PX)
         return _fit(np.array([spot.score for spot in spots]))
 
     size, aspect, softness_px = 1.0, 1.0, 1.4
@@ -162,36 +166,37 @@ def _fit(scores: Numbers) -> float:
 
 
 def _final(ink: Mono, characters: str, centres: Sequence[float], face: FontFile, softness_px: float) -> Numbers:
-    """Return the scores, looked for also where the face's own advances say, and also in the other case of a letter."""
-    spots = _found(ink, characters, centres, face, _EM_PX, softness_px, _REACH_EM)
+    """Return the scores, looked for also where the face's advances say, in a letter's other case, and with neighbours.
+
+    With neighbours, because slanted and tightly set letters reach into each other's boxes.
+    """
+    reach_px = _REACH_EM * EM_PX
+    spots = _found(ink, drawn_glyphs(face, characters, EM_PX, softness_px), centres, reach_px)
     set_out = _centres_by_advance(ink.shape[1], characters, spots, face)
     scores = np.array([spot.score for spot in spots])
-    for alternative in {characters, characters.swapcase(), characters.replace("¥", "￥")}:
-        if len(alternative) != len(characters) or not all(_has(face, c) for c in alternative):
-            continue
+    spellings = {characters, characters.swapcase(), characters.replace("¥", "￥")}
+    tries = [
+        drawn_glyphs(face, spelling, EM_PX, softness_px)
+        for spelling in sorted(spellings)
+        if len(spelling) == len(characters) and all(can_draw(face, c) for c in spelling)
+    ]
+    tries.append(
+        [drawn_between(face, characters[max(0, i - 1) : i + 2], min(i, 1), softness_px) for i in range(len(spots))]
+    )
+    for glyphs in tries:
         for places in (centres, set_out):
-            again = _found(ink, alternative, places, face, _EM_PX, softness_px, _REACH_EM)
-            scores = np.maximum(scores, [spot.score for spot in again])
+            scores = np.maximum(scores, [spot.score for spot in _found(ink, glyphs, places, reach_px)])
     return scores
 
 
 def _found(
-    plane: Mono,
-    characters: str,
-    centres: Sequence[float],
-    face: FontFile,
-    em_px: int,
-    softness_px: float,
-    reach_em: float,
-    *,
-    sign: float = 1.0,
+    plane: Mono, glyphs: Sequence[Mono], centres: Sequence[float], reach_px: float, *, sign: float = 1.0
 ) -> list[_Spot]:
     """Return where each glyph correlates best within reach of its centre; sign 0: dark or light ink, whichever more."""
     width = plane.shape[1]
     spots = []
-    for character, centre in zip(characters, centres, strict=True):
-        glyph = _glyph(face, character, em_px, softness_px)
-        reach = glyph.shape[1] / 2 + reach_em * em_px
+    for glyph, centre in zip(glyphs, centres, strict=True):
+        reach = glyph.shape[1] / 2 + reach_px
         left, right = max(0, int(centre * width - reach)), min(width, int(centre * width + reach) + 1)
         part = plane[:, left:right]
         if part.shape[0] < glyph.shape[0] or part.shape[1] < glyph.shape[1]:
@@ -210,12 +215,13 @@ def _ink(rgb: Mono, characters: str, centres: Sequence[float], setting: _Setting
     What is ink is told by the glyphs laid over the line at their first places; a busy ground then hardly matters.
     """
     grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32)
-    spots = _found(grey, characters, centres, setting.face, _EM_PX, 1.0, _SCAN_REACH_EM, sign=setting.sign)
+    glyphs = drawn_glyphs(setting.face, characters, EM_PX, 1.0)
+    spots = _found(grey, glyphs, centres, _SCAN_REACH_EM * EM_PX, sign=setting.sign)
     cover, near = np.zeros(grey.shape, np.float32), np.zeros(grey.shape, bool)
     for character, spot in zip(characters, spots, strict=True):
         if spot.score * setting.sign < 0.3:
             continue
-        glyph = _glyph(setting.face, character, _EM_PX, 0.0)
+        glyph = drawn_glyph(setting.face, character, EM_PX, 0.0)
         rows = slice(spot.y_px, spot.y_px + glyph.shape[0])
         columns = slice(spot.x_px, spot.x_px + glyph.shape[1])
         cover[rows, columns] = np.maximum(cover[rows, columns], glyph)
@@ -238,63 +244,17 @@ def _centres_by_advance(
     width_px: int, characters: str, spots: Sequence[_Spot], face: FontFile
 ) -> tuple[float, ...] | list[float]:
     """Return where the glyphs should stand by the face's advances, from those that fit (a robust line through them)."""
-    pens = np.array(_pens(face, characters)) * _EM_PX
-    widths = np.array([_glyph(face, c, _EM_PX, 0.0).shape[1] for c in characters])
+    pens = np.array(pen_middles(face, characters)) * EM_PX
+    widths = np.array([drawn_glyph(face, c, EM_PX, 0.0).shape[1] for c in characters])
     seen = np.array([spot.x_px for spot in spots]) + widths / 2
     scores = np.array([spot.score for spot in spots])
     sure = np.flatnonzero(scores >= np.median(scores) - 0.05)
-    slopes = [(seen[b] - seen[a]) / (pens[b] - pens[a]) for a in sure for b in sure if pens[b] - pens[a] > 0.4 * _EM_PX]
+    slopes = [(seen[b] - seen[a]) / (pens[b] - pens[a]) for a in sure for b in sure if pens[b] - pens[a] > 0.4 * EM_PX]
     if not slopes:
         return [float(at) / width_px for at in seen]
     slope = float(np.median(slopes))
     start = float(np.median(seen[sure] - slope * pens[sure]))
     return [float(at) / width_px for at in slope * pens + start]
-
-
-# ---------------------------------------------------------------- glyphs drawn again
-
-
-@lru_cache(maxsize=4096)
-def _glyph(face: FontFile, character: str, em_px: int, softness_px: float) -> Mono:
-    """Return a glyph's coverage 0..1 with its margin, drawn at twice the size and made smaller."""
-    font = _font(face, 2 * em_px)
-    left, top, right, bottom = font.getbbox(character, anchor="ls")
-    canvas = Image.new("L", (max(1, int(right - left)) + 8, max(1, int(bottom - top)) + 8), 0)
-    ImageDraw.Draw(canvas).text((4 - left, 4 - top), character, fill=255, font=font, anchor="ls")
-    large = np.asarray(canvas, dtype=np.float32) / 255.0
-    size = (max(3, (large.shape[1] + 1) // 2), max(3, (large.shape[0] + 1) // 2))
-    above, beside = (round(share * em_px) for share in _MARGIN_EM)
-    small = cv2.resize(large, size, interpolation=cv2.INTER_AREA)
-    glyph = cv2.copyMakeBorder(small, above, above, beside, beside, cv2.BORDER_CONSTANT, value=0)
-    if softness_px > 0:
-        glyph = cv2.GaussianBlur(glyph, (0, 0), softness_px)
-    return np.asarray(glyph, dtype=np.float32)
-
-
-@lru_cache(maxsize=1024)
-def _pens(face: FontFile, characters: str) -> tuple[float, ...]:
-    """Return the middles of the glyphs' ink along the line, in em."""
-    font, pen, middles = _font(face, _PENS_AT_PX), 0.0, []
-    for character in characters:
-        left, _, right, _ = font.getbbox(character, anchor="ls")
-        middles.append((pen + (left + right) / 2) / _PENS_AT_PX)
-        pen += font.getlength(character)
-    return tuple(middles)
-
-
-@lru_cache(maxsize=8192)
-def _has(face: FontFile, character: str) -> bool:
-    """Tell whether a face can draw a character with ink; a Latin face is not asked for Han."""
-    if is_han(character) and not face.name.startswith(("Noto", "Source")):
-        return False
-    font = _font(face, 32)
-    mask = bytes(font.getmask(character))
-    return any(mask) and mask != bytes(font.getmask("\uffff"))
-
-
-@lru_cache(maxsize=64)
-def _font(face: FontFile, size_px: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(face.path), size_px, index=face.index, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _resized(plane: Mono, across: float, down: float) -> Mono:
