@@ -196,6 +196,7 @@ def _not_made(assignment: Assignment, failure: EngineFailure, engine: EngineInfo
     return dataclasses.replace(
         _tried(assignment, engine),
         seconds=failure.seconds,
+        cost_usd=failure.cost_usd,
         error_code=failure.error.code,
         error=failure.error.sentence,
         error_retryable=failure.error.retryable,

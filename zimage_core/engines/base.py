@@ -68,11 +68,15 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EngineFailure:
-    """Why one attempt has no picture; `error.retryable` says whether the same request may be sent again."""
+    """Why one attempt has no picture; `error.retryable` says whether the same request may be sent again.
+
+    `cost_usd` is what was paid all the same: for a picture that was lost, or that turned out to be none.
+    """
 
     attempt_id: str
     error: EngineError
     seconds: float
+    cost_usd: float = 0.0
 
 
 Answer = Rendered | EngineFailure
@@ -234,7 +238,8 @@ def _checked(request: RenderRequest, answer: Rendered, engine: str) -> Rendered 
     wrong = _what_is_wrong(request, answer.rgb)
     if wrong is None:
         return answer
-    return EngineFailure(request.attempt_id, _bad_image(request, engine, f"Engine '{engine}' {wrong}"), answer.seconds)
+    error = _bad_image(request, engine, f"Engine '{engine}' {wrong}")
+    return EngineFailure(request.attempt_id, error, answer.seconds, answer.cost_usd)
 
 
 def _what_is_wrong(request: RenderRequest, rgb: object) -> str | None:

@@ -269,6 +269,7 @@ class FailureForm(Form):
     attempt: int | None = None
     engine: Id | None = None
     seconds: float = Field(0.0, ge=0.0)
+    cost_usd: float = Field(0.0, ge=0.0, description="What was paid although there is no picture.")
 
 
 class FailureAnswer(BaseModel):
@@ -293,6 +294,7 @@ def failure_form(failure: EngineFailure) -> FailureForm:
         attempt=error.attempt,
         engine=error.engine,
         seconds=failure.seconds,
+        cost_usd=failure.cost_usd,
     )
 
 
@@ -307,7 +309,7 @@ def failure_from(form: FailureForm) -> EngineFailure:
         engine=form.engine,
         retry_after_s=form.retry_after_s,
     )
-    return EngineFailure(form.attempt_id, error, form.seconds)
+    return EngineFailure(form.attempt_id, error, form.seconds, form.cost_usd)
 
 
 def status_of(error: EngineError) -> int:

@@ -184,9 +184,9 @@ def test_a_failure_comes_back_with_all_it_carries(
     seconds: float,
 ) -> None:
     error = kind(sentence, sku=sku, shot_id=shot_id, attempt=attempt, engine="studio", retry_after_s=retry_after_s)
-    text = to_text(FailureAnswer(detail=failure_form(EngineFailure(attempt_id, error, seconds))))
+    text = to_text(FailureAnswer(detail=failure_form(EngineFailure(attempt_id, error, seconds, seconds / 7))))
     again = failure_from(read_text(FailureAnswer, text, what="the failure").detail)
-    assert (again.attempt_id, again.seconds) == (attempt_id, seconds)
+    assert (again.attempt_id, again.seconds, again.cost_usd) == (attempt_id, seconds, seconds / 7)
     assert type(again.error) is kind
     assert vars(again.error) == vars(error)
 

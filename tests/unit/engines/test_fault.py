@@ -272,10 +272,12 @@ def test_an_unusable_picture_is_a_bad_image_and_its_sibling_stands(
     def one_spoilt(answers: list[Rendered | EngineFailure]) -> object:
         first, *rest = answers
         assert isinstance(first, Rendered)
-        return [dataclasses.replace(first, rgb=spoil(first.rgb)), *rest]  # type: ignore[arg-type]
+        return [dataclasses.replace(first, rgb=spoil(first.rgb), cost_usd=0.03), *rest]  # type: ignore[arg-type]
 
     spoilt, sound = render_checked(Painter(one_spoilt), [ask("a"), ask("b")])
     assert isinstance(error_of(spoilt), BadImage)
+    assert isinstance(spoilt, EngineFailure)
+    assert spoilt.cost_usd == 0.03, "it was paid for"
     with pytest.raises(BadImage, match=said):
         raise error_of(spoilt)
     assert isinstance(sound, Rendered)

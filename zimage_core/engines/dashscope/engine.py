@@ -98,7 +98,14 @@ class DashScopeEngine:
         if not requests:
             return []
         self._ensure_open()
-        return answer_all(requests, self._answer, threads=self._options.concurrency, engine=NAME, give_up=self.close)
+        return answer_all(
+            requests,
+            self._answer,
+            threads=self._options.concurrency,
+            engine=NAME,
+            give_up=self.close,
+            paid_usd=lambda request: self._cost_usd(self._openings.of(request.attempt_id)),
+        )
 
     def close(self) -> None:
         """End every wait and close every connection; may be called twice."""
@@ -149,9 +156,12 @@ class DashScopeEngine:
             picture,
             placement,
             seconds=self._elapsed_s() - started_s,
-            cost_usd=opening.paid * self._options.cost_usd_per_image,
+            cost_usd=self._cost_usd(opening),
             notes=(*drawing.notes, *opening.notes(drawing, times, link.said), *notes),
         )
+
+    def _cost_usd(self, opening: Opening) -> float:
+        return opening.newly_paid() * self._options.cost_usd_per_image
 
     def _fetched(self, opening: Opening, link: PictureLink, size: tuple[int, int]) -> Rgb:
         """Return the pixels of a finished picture. Its address is not ours: it never sees our key."""

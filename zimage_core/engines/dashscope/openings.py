@@ -16,7 +16,8 @@ REMEMBERED: Final = 10_000
 
 @dataclass(slots=True)
 class Opening:
-    """A request on its way: its task (async), where its picture waits, what was paid and what may have been (`unsure`).
+    """A request on its way: its task (async), where its picture waits, what was paid and what may have been (`unsure`);
+    `told` are those of the paid that stand in an answer.
 
     One thread at a time works on a request, so nothing here needs a lock.
     """
@@ -26,6 +27,12 @@ class Opening:
     failed_fetches: int = 0
     paid: int = 0
     unsure: int = 0
+    told: int = 0
+
+    def newly_paid(self) -> int:
+        """Return how many pictures were paid for since this was last asked: each is told of once."""
+        since, self.told = self.paid - self.told, self.paid
+        return since
 
     def made(self, link: PictureLink) -> PictureLink:
         """Note that the picture is there to be fetched."""

@@ -26,6 +26,7 @@ def answer_all(
     threads: int,
     engine: str,
     give_up: Callable[[], object],
+    paid_usd: Callable[[RenderRequest], float] = lambda request: 0.0,
 ) -> list[Rendered | EngineFailure]:
     """Return one answer per request, in order, working on up to `threads` of them at a time.
 
@@ -34,6 +35,8 @@ def answer_all(
 
     When the caller is interrupted while it waits (Ctrl-C, SIGTERM, a cancelled task), nothing more is begun, `give_up`
     is called, which must make the calls under way end, and the interruption goes on its way once they have.
+
+    `paid_usd` says what a request that failed has cost all the same, each cent once.
     """
     locked: list[EngineLocked] = []
     stop = Event()
@@ -59,7 +62,8 @@ def answer_all(
                 f"Engine '{engine}' stopped with {type(error).__name__}: {str(error) or 'no message'}."
             )
             known.__cause__ = error
-        return EngineFailure(request.attempt_id, named(known, request, engine), clock.elapsed_s() - started_s)
+        seconds = clock.elapsed_s() - started_s
+        return EngineFailure(request.attempt_id, named(known, request, engine), seconds, paid_usd(request))
 
     if not requests:
         return []

@@ -191,13 +191,15 @@ def test_a_download_that_fails_is_repeated_without_paying_again(
 def test_a_download_that_failed_all_day_goes_on_at_the_next_call_without_paying_again(
     server: DashScopeServer, engine_of: EngineOf
 ):
-    engine, request = engine_of(server, attempts="2"), request_for()
+    engine, request = engine_of(server, attempts="2", cost_usd_per_image="0.01"), request_for()
     server.faults.queue("image", "image_500", "image_500")
     (answer,) = engine.render([request])
     assert isinstance(failure(answer).error, EngineUnavailable)
     (again,) = engine.render([request])
     assert is_right(again, request)
     assert server.billed.total() == 1
+    assert isinstance(again, Rendered)
+    assert (failure(answer).cost_usd, again.cost_usd) == (0.01, 0.0), "each cent stands in one answer"
 
 
 def test_an_address_that_has_expired_is_left_and_the_picture_made_anew_and_both_are_counted(
@@ -215,9 +217,10 @@ def test_an_address_that_has_expired_is_left_and_the_picture_made_anew_and_both_
 
 def test_a_picture_that_is_never_right_is_not_paid_for_over_and_over(server: DashScopeServer, engine_of: EngineOf):
     server.faults.queue("submit", *["no_image"] * 9)
-    (answer,) = engine_of(server, attempts="9").render([request_for()])
+    (answer,) = engine_of(server, attempts="9", cost_usd_per_image="0.01").render([request_for()])
     error = failure(answer).error
     assert type(error) is BadImage
+    assert failure(answer).cost_usd == pytest.approx(0.01 * PAID_AT_MOST)
     assert f"{PAID_AT_MOST} pictures were paid for" in error.sentence
     assert server.billed.total() == PAID_AT_MOST
 
