@@ -19,11 +19,12 @@ from zimage_core.errors import QualityError
 from zimage_core.imaging.composite import OPAQUE_ALPHA, VISIBLE_ALPHA, placed_premultiplied, visible_box
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Plane, Rgb, Rgba
+from zimage_core.quality.edges import noise_levels
 from zimage_core.quality.alignment import SURE_SIMILARITY, Likeness, Standing, find, likeness_of, refine
-from zimage_core.quality.comparison import Pair, Structure, in_place, laid_over, structure_of
+from zimage_core.quality.comparison import Pair, Structure, laid_in, pair_of, structure_of
 from zimage_core.quality.reading import Reader
 from zimage_core.quality.reading.detection import TextLine
-from zimage_core.quality.whereabouts import Whereabouts, before_a_plain_backdrop, laid_in
+from zimage_core.quality.whereabouts import Whereabouts, before_a_plain_backdrop, outline_at
 
 Bools = NDArray[np.bool_]
 
@@ -105,6 +106,11 @@ class Evidence:
         return np.asarray(cv2.cvtColor(self.given.attempt_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
     @cached_property
+    def noise_levels(self) -> float:
+        """The sigma of the attempt's noise in grey levels, from its calmest places."""
+        return noise_levels(self.grey)
+
+    @cached_property
     def text_lines(self) -> tuple[TextLine, ...]:
         """The lines of text found in the finished picture; dear (240 CPU-ms), so asked for only where needed."""
         return self.reader.find_lines(self.given.finished_rgb)
@@ -141,7 +147,7 @@ class Evidence:
             return seen
         if seen.alpha is not None and found.similarity < SURE_SIMILARITY:
             return seen
-        return Whereabouts(laid_in(self.likeness, found.placement, self.width_px, self.height_px))
+        return Whereabouts(outline_at(self.likeness, found.placement, self.width_px, self.height_px))
 
     @cached_property
     def _before_backdrop(self) -> Whereabouts:
@@ -169,17 +175,21 @@ class Evidence:
         looked for nearby.
         """
         if self.placed is None:
-            if self.standing is None or self.likeness is None:
-                return None
-            return _with_structure(laid_over(self.given.attempt_rgb, self.likeness, self.standing.placement))
+            return None if self.standing is None else self._compared_at(self.standing.placement)
         if self.product_box is None:
             return None
-        known = _with_structure(in_place(self.given.attempt_rgb, self.placed, self.product_box))
+        rows, columns = window(self.product_box, self.width_px, self.height_px)
+        known = _compared(pair_of(self.given.attempt_rgb, self.placed[rows, columns], self.product_box))
         if known is None or known[1].value >= LIKE_THE_PHOTO or self.likeness is None or self.given.placement is None:
             return known
-        nearby = refine(self.grey, self.likeness, self.given.placement)
-        moved = _with_structure(laid_over(self.given.attempt_rgb, self.likeness, nearby.placement))
+        moved = self._compared_at(refine(self.grey, self.likeness, self.given.placement).placement)
         return known if moved is None or moved[1].value <= known[1].value else moved
+
+    def _compared_at(self, placement: Placement) -> tuple[Pair, Structure] | None:
+        if self.given.cutout is None:
+            return None
+        product = laid_in(self.given.cutout, placement, self.width_px, self.height_px)
+        return None if product is None else _compared(pair_of(self.given.attempt_rgb, *product))
 
     @cached_property
     def product_box(self) -> Box | None:
@@ -200,7 +210,7 @@ class Evidence:
         return solid
 
 
-def _with_structure(pair: Pair) -> tuple[Pair, Structure] | None:
+def _compared(pair: Pair) -> tuple[Pair, Structure] | None:
     structure = structure_of(pair)
     return None if structure is None else (pair, structure)
 

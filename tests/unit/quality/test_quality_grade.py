@@ -63,12 +63,12 @@ def test_reasons_are_sorted_worst_first(studio) -> None:
     assert rest == sorted(rest)
 
 
-def test_without_a_photo_the_product_checks_do_not_apply_and_the_rest_still_does(studio) -> None:
+def test_without_a_photo_the_product_is_compared_with_nothing_and_the_rest_is_still_asked(studio) -> None:
     given = dataclasses.replace(studio.shoot("phone", texts=()), cutout=None, placement=None, placed=None, mode="text")
     result = studio.grade(given)
     states = {f.check: f.state for f in result.findings}
-    assert states["fidelity_structure"] == states["cropping"] == states["exposure_clipped"] == "not_applicable"
-    assert states["sharpness"] == "measured"
+    assert states["fidelity_structure"] == states["fidelity_colour"] == "not_applicable"
+    assert states["sharpness"] == states["exposure_clipped"] == "measured", "the product is seen before a plain backdrop"
 
 
 def test_a_check_that_breaks_caps_the_grade_and_says_so(studio, monkeypatch) -> None:

@@ -1,0 +1,346 @@
+"""Where the product of a photo stands in a picture: scale and shift, found again from the pixels.
+
+`refine` starts near: someone knows where the product should be, give or take a few per cent. `find` starts from
+nothing. Both compare the picture with the cut-out laid over the picture's own surroundings, so the outline speaks as
+loudly as the print, and both fit the exposure along with the place, so light that was changed does not move anything.
+
+The fit is Lucas and Kanade's (1981) with the mean of both gradients (Benhimane and Malis 2004), coarse to fine; what
+disagrees after all (a scrambled label, clutter) loses its weight (Cauchy's), so the rest still finds its place.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from zimage_core.domain import Box, Placement
+from zimage_core.imaging.composite import visible_box
+from zimage_core.imaging.cutout import CutOut
+from zimage_core.imaging.pixels import Plane, Rgb
+
+Floats = NDArray[np.float32]
+
+FOUND_SIMILARITY: Final = 0.55
+"""Correlation of picture and laid-in cut-out from which something like the product stands there."""
+SURE_SIMILARITY: Final = 0.9
+"""... and from which no other place need be tried."""
+LIKENESS_SIDE_PX: Final = 320
+_LEVELS: Final = ((48, 8, 0.07), (112, 5, 0.03))
+"""Coarse to fine: long side of the product's raster, rounds, and how near to the outline, over that side, the picture
+may still show a product that stands aside."""
+_PAD_RATIO: Final = 0.16  # surroundings that are looked at, over the raster
+_COARSE: Final = 4
+_SPREAD_RATIO: Final = 0.06
+_SOFT_PX: Final = 1.0
+_CALM_LEVELS: Final = 6.0
+_STILL_PX: Final = 0.01
+_SEARCH_PX: Final = 96  # short side of the raster on which `find` looks everywhere
+_SEARCH_FILLS: Final = tuple(0.22 * 1.11**step for step in range(17))  # 0.22 to 1.17 of the frame
+_LEAST_TEMPLATE_PX: Final = 12
+_CANDIDATES: Final = 4
+_SOLID_ALPHA: Final = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the product stands, and how much the picture there looks like it: correlation -1..1, outline included."""
+
+    placement: Placement
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Likeness:
+    """The product as the photo shows it, once reduced: `rgb` (h, w, 3) uint8 premultiplied, `alpha` (h, w) uint8.
+
+    One pixel of the cut-out is `per_cutout` pixels (across, down) of it; its corner lies at `left`, `top` there.
+    """
+
+    rgb: Rgb
+    alpha: Plane
+    per_cutout: tuple[float, float]
+    left: int
+    top: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Raster:
+    """A likeness on a small raster with `pad_px` of room around it: (h, w) float32.
+
+    `grey` is premultiplied, 0..255; `alpha` 0..1; `clear` is 1 where there is surely no product, `near` where there is
+    or nearly.
+    """
+
+    grey: Floats
+    alpha: Floats
+    clear: Floats
+    near: Floats
+    per_cutout: tuple[float, float]
+    left: int
+    top: int
+    pad_px: int
+
+
+def likeness_of(cutout: CutOut) -> Likeness:
+    """Return the visible part of a cut-out, its longer side reduced to 320 px. Raises ImageError when it is empty."""
+    box = visible_box(cutout.rgba[..., 3])
+    part = cutout.rgba[box.y_px : box.bottom_px, box.x_px : box.right_px]
+    *colours, alpha = cv2.split(part)
+    shaded = cv2.merge([*(cv2.multiply(colour, alpha, scale=1.0 / 255.0) for colour in colours), alpha])
+    factor = max(box.width_px, box.height_px) // LIKENESS_SIDE_PX
+    width, height = box.width_px, box.height_px
+    if factor > 1:  # a whole factor is reduced fast, what is left over then costs little
+        more = (-height % factor, -width % factor)
+        shaded = cv2.copyMakeBorder(shaded, 0, more[0], 0, more[1], cv2.BORDER_CONSTANT)
+        width, height = shaded.shape[1], shaded.shape[0]
+        shaded = cv2.resize(shaded, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    shrink = min(1.0, LIKENESS_SIDE_PX / max(shaded.shape[:2]))
+    size = (max(4, round(shaded.shape[1] * shrink)), max(4, round(shaded.shape[0] * shrink)))
+    shaded = np.asarray(cv2.resize(shaded, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    rgb, alpha = cv2.cvtColor(shaded, cv2.COLOR_RGBA2RGB), cv2.extractChannel(shaded, 3)
+    return Likeness(
+        np.asarray(rgb, dtype=np.uint8), np.asarray(alpha, dtype=np.uint8), (size[0] / width, size[1] / height),
+        box.x_px, box.y_px,
+    )  # fmt: skip
+
+
+def refine(grey: Plane, likeness: Likeness, near: Placement) -> Standing:
+    """Return where the product stands, starting from a placement that is wrong by a few per cent at most.
+
+    `grey` is the picture, (H, W) uint8. The similarity is for the caller to judge: nothing is refused here.
+    """
+    placement, similarity = near, -1.0
+    for long_side_px, rounds, clear_ratio in _LEVELS:
+        raster = _raster_of(likeness, long_side_px, clear_ratio)
+        placement, similarity = _fitted(grey, raster, placement, rounds)
+    return Standing(placement, similarity)
+
+
+def find(picture_rgb: Rgb, likeness: Likeness, silhouette: Box | None = None) -> Standing | None:
+    """Return where something like the product stands in a picture of which nothing is known; None where nothing does.
+
+    `silhouette` is the box of what stands before a plain backdrop, where someone has found it: it is tried first.
+    Scale and shift only: a product that was turned is not found.
+    """
+    grey = np.asarray(cv2.cvtColor(picture_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    best: Standing | None = None
+    if silhouette is not None:
+        best = refine(grey, likeness, _over(silhouette, likeness))
+        if best.similarity >= SURE_SIMILARITY:
+            return best
+    for near in _everywhere(picture_rgb, likeness):
+        tried = refine(grey, likeness, near)
+        best = tried if best is None or tried.similarity > best.similarity else best
+        if best.similarity >= SURE_SIMILARITY:
+            break
+    return best if best is not None and best.similarity >= FOUND_SIMILARITY else None
+
+
+def _over(found: Box, likeness: Likeness) -> Placement:
+    """Return the placement that lays the visible product over a box of the picture."""
+    height, width = likeness.alpha.shape
+    wide, tall = width / likeness.per_cutout[0], height / likeness.per_cutout[1]
+    scale = math.sqrt(found.width_px * found.height_px / (wide * tall))
+    return _centred(likeness, scale, found.x_px + found.width_px / 2, found.y_px + found.height_px / 2)
+
+
+def _centred(likeness: Likeness, scale: float, x_px: float, y_px: float) -> Placement:
+    """Return the placement at a scale that brings the middle of the visible product to a point of the picture."""
+    height, width = likeness.alpha.shape
+    middle = (likeness.left + width / likeness.per_cutout[0] / 2, likeness.top + height / likeness.per_cutout[1] / 2)
+    return Placement(scale, x_px - scale * middle[0], y_px - scale * middle[1])
+
+
+# ---------------------------------------------------------------- the fit
+
+
+def _raster_of(likeness: Likeness, long_side_px: int, clear_ratio: float) -> _Raster:
+    height, width = likeness.alpha.shape
+    shrink = long_side_px / max(width, height)
+    size = (max(4, round(width * shrink)), max(4, round(height * shrink)))
+    per_x, per_y = size[0] / width * likeness.per_cutout[0], size[1] / height * likeness.per_cutout[1]
+    pad_px = math.ceil(_PAD_RATIO * long_side_px)
+    grey, alpha = (
+        cv2.copyMakeBorder(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), *(pad_px,) * 4, cv2.BORDER_CONSTANT)
+        for plane in (cv2.cvtColor(likeness.rgb, cv2.COLOR_RGB2GRAY), likeness.alpha)
+    )
+    share = _soft(alpha.astype(np.float32) * np.float32(1.0 / 255.0))
+    reach = 2 * max(1, round(clear_ratio * long_side_px)) + 1
+    clear = (cv2.dilate(share, np.ones((reach, reach), np.uint8)) < 0.02).astype(np.float32)
+    near = np.asarray(cv2.dilate(share, np.ones((5, 5), np.uint8)), dtype=np.float32)
+    return _Raster(
+        _soft(grey.astype(np.float32)), share, clear, near, (per_x, per_y), likeness.left, likeness.top, pad_px
+    )
+
+
+def _fitted(grey: Plane, raster: _Raster, near: Placement, rounds: int) -> tuple[Placement, float]:
+    """Return the placement at which picture and product agree best, and their correlation there."""
+    height, width = raster.alpha.shape
+    patch, to_patch = _patch(grey, raster, near)
+    place = np.array([1.0, 0.0, 0.0])  # zoom, shift in raster px, over the placement it started from
+    light = np.array([1.0, 0.0])  # gain and offset of the product's light
+    u = np.arange(width, dtype=np.float32)[None, :] + np.float32(0.5 - width / 2)
+    v = np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5 - height / 2)
+    for _ in range(rounds):
+        seen = _seen(patch, place, to_patch, (width, height))
+        wanted, weight = _wanted(seen, raster, light)
+        both = (seen + wanted) * np.float32(0.5)
+        dx, dy = cv2.Sobel(both, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(both, cv2.CV_32F, 0, 1, scale=0.125)
+        off = seen - wanted
+        calm = max(_CALM_LEVELS, 1.5 * float(np.median(np.abs(off[raster.near > 0.5]))))
+        weight = weight / (1.0 + np.square(off * np.float32(1.0 / calm)))
+        terms = np.stack([-(dx * u + dy * v), -dx, -dy, raster.grey, raster.alpha]).reshape(5, -1)
+        weighted = terms * weight.reshape(1, -1)
+        system = (weighted @ terms.T).astype(np.float64)
+        system[np.diag_indices(5)] = system[np.diag_indices(5)] * 1.001 + 0.01
+        step = np.linalg.solve(system, (weighted @ off.reshape(-1)).astype(np.float64))
+        moved = np.clip(step[:3], (-0.05, -3.0, -3.0), (0.05, 3.0, 3.0))
+        place = place + moved
+        place[0] = min(max(place[0], 0.8), 1.25)
+        light = np.clip(light + step[3:], (0.4, -60.0), (2.0, 60.0))
+        if max(abs(moved[0]) * max(height, width) / 2, abs(moved[1]), abs(moved[2])) < _STILL_PX:
+            break
+    seen = _seen(patch, place, to_patch, (width, height))
+    return _placement_at(raster, near, place), _correlation(seen, _wanted(seen, raster, light)[0], raster.near)
+
+
+def _wanted(seen: Floats, raster: _Raster, light: NDArray[np.float64]) -> tuple[Floats, Floats]:
+    """Return the product laid over the picture's own surroundings, and how far each pixel of that can be believed."""
+    around, unrest = _surroundings(seen, raster.clear)
+    gain, offset = np.float32(light[0]), np.float32(light[1])
+    wanted = gain * raster.grey + offset * raster.alpha + (1.0 - raster.alpha) * around
+    behind = np.float32(1.0 / (1.0 + (unrest / _CALM_LEVELS) ** 2))
+    return wanted, raster.near * (raster.alpha + (1.0 - raster.alpha) * behind)
+
+
+def _surroundings(seen: Floats, clear: Floats) -> tuple[Floats, float]:
+    """Return the picture without the product, what is surely beside it spread over where it stands, and how unruly
+    that is: the mean absolute departure from its own spread, in levels."""
+    height, width = seen.shape
+    size = (max(2, width // _COARSE), max(2, height // _COARSE))
+    sigma = _SPREAD_RATIO * max(size)
+    shown, weight = (
+        cv2.GaussianBlur(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), (0, 0), sigma)
+        for plane in (seen * clear, clear)
+    )
+    mean = float(shown.sum()) / max(1e-3, float(weight.sum()))
+    coarse = (shown + np.float32(mean * 1e-3)) / (weight + np.float32(1e-3))
+    spread = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    off = (seen - spread) * clear
+    unrest = float(np.abs(off).sum()) / max(1.0, float(clear.sum()))
+    return np.asarray(spread + off, dtype=np.float32), unrest
+
+
+def _patch(grey: Plane, raster: _Raster, near: Placement) -> tuple[Floats, NDArray[np.float64]]:
+    """Return the picture around a placement at about the raster's resolution, and where raster px lie in it.
+
+    The second is (2, 3): patch = [:, :2] @ raster + [:, 2], edges of pixels counted, not their centres.
+    """
+    height, width = raster.alpha.shape
+    across, down = (near.scale / per for per in raster.per_cutout)
+    left = near.x_px + near.scale * raster.left - across * raster.pad_px
+    top = near.y_px + near.scale * raster.top - down * raster.pad_px
+    spare_px = _PAD_RATIO * across * max(height, width)
+    x0, x1 = _span(left - spare_px, left + across * width + spare_px, grey.shape[1])
+    y0, y1 = _span(top - spare_px, top + down * height + spare_px, grey.shape[0])
+    crop = grey[y0:y1, x0:x1]
+    if across > 1.0:
+        size = (max(2, round((x1 - x0) / across)), max(2, round((y1 - y0) / down)))
+        crop = np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    per_x, per_y = crop.shape[1] / (x1 - x0), crop.shape[0] / (y1 - y0)
+    to_patch = np.array([[across * per_x, 0.0, (left - x0) * per_x], [0.0, down * per_y, (top - y0) * per_y]])
+    return _soft(crop.astype(np.float32)), to_patch
+
+
+def _soft(plane: Floats) -> Floats:
+    """Return a plane without what its raster cannot hold: a sharp edge between two rasters pulls both to one grid."""
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), _SOFT_PX), dtype=np.float32)
+
+
+def _span(first: float, last: float, length: int) -> tuple[int, int]:
+    """Return whole pixels (start, end) inside a picture's side that cover a span, at least two where there are two."""
+    start = max(0, min(math.floor(first), length - 2))
+    return start, min(length, max(start + 2, math.ceil(last)))
+
+
+def _seen(patch: Floats, place: NDArray[np.float64], to_patch: NDArray[np.float64], size: tuple[int, int]) -> Floats:
+    """Return what the picture shows on the raster when the product stands at `place`."""
+    zoom, shift_x, shift_y = place
+    moved = np.array(
+        [
+            [to_patch[0, 0] * zoom, 0.0, to_patch[0, 0] * ((1.0 - zoom) * size[0] / 2 + shift_x) + to_patch[0, 2]],
+            [0.0, to_patch[1, 1] * zoom, to_patch[1, 1] * ((1.0 - zoom) * size[1] / 2 + shift_y) + to_patch[1, 2]],
+        ]
+    )
+    return _sampled(patch, moved, size)
+
+
+def _sampled(plane: NDArray[Any], to_plane: NDArray[np.float64], size: tuple[int, int]) -> NDArray[Any]:
+    """Return a plane read at `to_plane` @ (x, y, 1), (2, 3), which counts edges of pixels; `size` is (width, height).
+
+    Bilinear; beyond the plane its border goes on.
+    """
+    centred = to_plane.copy()
+    centred[:, 2] += 0.5 * (centred[:, 0] + centred[:, 1]) - 0.5  # OpenCV counts the centres of pixels
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(plane, centred, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _placement_at(raster: _Raster, near: Placement, place: NDArray[np.float64]) -> Placement:
+    zoom, shift_x, shift_y = (float(value) for value in place)
+    across, down = (near.scale / per for per in raster.per_cutout)
+    height, width = raster.alpha.shape
+    from_left, from_top = (1 - zoom) * (width / 2 - raster.pad_px), (1 - zoom) * (height / 2 - raster.pad_px)
+    return Placement(
+        near.scale * zoom,
+        near.x_px + near.scale * raster.left * (1 - zoom) + across * (from_left + shift_x),
+        near.y_px + near.scale * raster.top * (1 - zoom) + down * (from_top + shift_y),
+    )
+
+
+def _correlation(first: Floats, second: Floats, weight: Floats) -> float:
+    """Return the weighted correlation -1..1 of two planes; 0 where one of them is even."""
+    total = max(1e-6, float(weight.sum()))
+    a = first - np.float32(float((first * weight).sum()) / total)
+    b = second - np.float32(float((second * weight).sum()) / total)
+    spread = math.sqrt(float((a * a * weight).sum()) * float((b * b * weight).sum())) / total
+    return float((a * b * weight).sum()) / total / spread if spread > 1.0 else 0.0
+
+
+# ---------------------------------------------------------------- the search
+
+
+def _everywhere(picture_rgb: Rgb, likeness: Likeness) -> list[Placement]:
+    """Return placements worth refining, the likeliest first: peaks of masked colour correlation over many scales."""
+    height, width = picture_rgb.shape[:2]
+    shrink = min(1.0, _SEARCH_PX / min(height, width))
+    size = (max(8, round(width * shrink)), max(8, round(height * shrink)))
+    small = cv2.resize(picture_rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    tall, wide = likeness.alpha.shape
+    peaks: list[tuple[float, Placement]] = []
+    for fill in _SEARCH_FILLS:
+        zoom = fill * min(size[0] / wide, size[1] / tall)
+        template = (round(wide * zoom), round(tall * zoom))
+        if min(template) < 4 or max(template) < _LEAST_TEMPLATE_PX or template[0] > size[0] or template[1] > size[1]:
+            continue
+        wanted = cv2.resize(likeness.rgb, template, interpolation=cv2.INTER_AREA).astype(np.float32)
+        mask = cv2.resize(likeness.alpha, template, interpolation=cv2.INTER_AREA) >= _SOLID_ALPHA
+        agreed = _masked_correlation(small, wanted, mask)
+        _, value, _, (x, y) = cv2.minMaxLoc(agreed)
+        scale = zoom / shrink * likeness.per_cutout[0]
+        middle = ((x + template[0] / 2) / shrink, (y + template[1] / 2) / shrink)
+        peaks.append((float(value), _centred(likeness, scale, *middle)))
+    peaks.sort(key=lambda peak: -peak[0])
+    return [placement for _, placement in peaks[:_CANDIDATES]]
+
+
+def _masked_correlation(picture: Floats, wanted: Floats, mask: NDArray[np.bool_]) -> Floats:
+    """Return the correlation of the masked template with every place of the picture, the channels taken together."""
+    masks = np.ascontiguousarray(np.repeat(mask[..., None], 3, axis=2), dtype=np.float32)
+    agreed = cv2.matchTemplate(picture, wanted, cv2.TM_CCOEFF_NORMED, mask=masks)
+    return np.where(np.isfinite(agreed), np.clip(agreed, -1.0, 1.0), np.float32(-1.0)).astype(np.float32)
