@@ -255,7 +255,7 @@ def _seam(p: _Planting) -> GradeInput:
 
 
 def _slightly_over(p: _Planting) -> GradeInput | None:
-    """A third brighter; planted only where that blows out a tenth of the product, else it is merely a bright picture."""
+    """A third brighter; planted only where it blows out a tenth of the product, else it is merely bright."""
     alpha = placed_premultiplied(p.shot.cutout, p.shot.placement, SIDE_PX, SIDE_PX)[..., 3]
     product = p.shot.attempt_rgb[alpha == 255].astype(np.float32)
     lost = (product * 1.3 >= 255).any(axis=1) & (product < 250).all(axis=1)

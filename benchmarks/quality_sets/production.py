@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,11 +13,10 @@ from benchmarks.quality_sets.photo_set import ProductPhoto
 from zimage_core.domain import Box, Brand, Change, Overlay, OverlayText, PlacedText, Placement, Prompt, Scene, SceneName
 from zimage_core.engines.base import Rendered, RenderRequest
 from zimage_core.engines.studio import create
-from zimage_core.imaging import overlay as overlays
-from zimage_core.imaging.composite import placed_premultiplied
+from zimage_core.imaging.composite import paste_premultiplied, placed_premultiplied
 from zimage_core.imaging.cutout import CutOut, CutOutFailure, cut_out
-from zimage_core.imaging.overlay import draw_overlay
-from zimage_core.imaging.pixels import Photo, Plane, Rgb, Rgba
+from zimage_core.imaging.overlay import paint_overlay
+from zimage_core.imaging.pixels import Photo, Rgb, Rgba
 from zimage_core.prompting.library import PromptLibrary
 from zimage_core.quality.grade import GradeInput
 
@@ -123,12 +121,11 @@ def graded_input(
     texts: tuple[PlacedText, ...] = ()
     drawn: Rgb = rgb
     room = shot.scene.stage.text_room
-    extra: dict[str, Any] = {}
+    layer: Rgba | None = None
     if overlay is not None and room != "none":
         alpha = np.ascontiguousarray(placed[..., 3])
-        drawn, texts = draw_overlay(rgb, overlay, product_alpha=alpha, text_room=room)
-        layer = overlay_layer(rgb, overlay, alpha, room)
-        extra = {} if layer is None else {"overlay": layer}
+        layer, texts = paint_overlay(rgb.shape[1], rgb.shape[0], overlay, product_alpha=alpha, text_room=room)
+        drawn = paste_premultiplied(rgb, layer)
     brand = library().brand("nuowu")
     return GradeInput(
         attempt_id="attempt",
@@ -146,18 +143,8 @@ def graded_input(
         height_px=SIDE_PX,
         placed=placed,
         category=shot.photo.category,
-        **extra,
+        overlay=layer,
     )
-
-
-def overlay_layer(rgb: Rgb, overlay: Overlay, alpha: Plane | None, room: Any) -> Rgba | None:
-    """Return the layer the overlay's texts were painted on, where imaging can make it; None where it cannot."""
-    make = getattr(overlays, "overlay_layer", None)
-    if make is None:
-        return None
-    made = make(rgb.shape[1], rgb.shape[0], overlay, product_alpha=alpha, text_room=room)
-    layer: Rgba = made[0] if isinstance(made, tuple) else made
-    return layer
 
 
 def recoloured(cutout: CutOut, rgb: Rgb) -> CutOut:

@@ -17,8 +17,9 @@ from benchmarks.quality_sets import damage, glyphs
 from benchmarks.quality_sets.photo_set import photo
 from benchmarks.quality_sets.prints import face_count, is_latin
 from zimage_core.domain import Language, Overlay, OverlayText, PlacedText
-from zimage_core.imaging.overlay import draw_overlay
-from zimage_core.imaging.pixels import Plane, Rgb, resize
+from zimage_core.imaging.composite import paste_premultiplied
+from zimage_core.imaging.overlay import draw_overlay, paint_overlay
+from zimage_core.imaging.pixels import Plane, Rgb, Rgba, resize
 from zimage_core.quality.reading import plain
 
 Rng = np.random.Generator
@@ -34,8 +35,9 @@ _COLORS = ("#a8391f", "#1f2a30", "#c96f4a", "#d4002a", "#f2b705", "#0a6b4f", "#f
 class TextCase:
     """A picture (H, W, 3) and the texts it should hold; `right` where it does, else `fault` says what is wrong.
 
-    `expected` are all texts in reading order of importance; `placed` says where code drew them (code-drawn only, and as
-    they should read); `plain_rgb` is the picture before any text; `product_alpha` the product's matte.
+    `expected` are all texts, badge first; `placed` says where code drew them (code-drawn only, and as they should
+    read); `layer` is the overlay's own, premultiplied; `plain_rgb` is the picture before any text; `product_alpha` the
+    product's matte.
     """
 
     drawn_by: str
@@ -46,6 +48,7 @@ class TextCase:
     expected: tuple[str, ...]
     placed: tuple[PlacedText, ...]
     overlay: Overlay | None
+    layer: Rgba | None
     plain_rgb: Rgb
     rgb: Rgb
     product_alpha: Plane
@@ -96,10 +99,13 @@ def _by_code(rng: Rng, rgb: Rgb, alpha: Plane, number: int) -> TextCase:
         "sans" if rng.random() < 0.7 else "serif",
         int(rng.integers(0, 4)),
     )
-    drawn_rgb, placed = draw_overlay(rgb, overlay, product_alpha=alpha, text_room="top")
+    layer, placed = paint_overlay(side := rgb.shape[1], side, overlay, product_alpha=alpha, text_room="top")
+    drawn_rgb = paste_premultiplied(rgb, layer)
     expected = tuple(text.text for text in items)
     if number % 2 == 0:
-        return TextCase("code", language, True, "none", expected, expected, placed, overlay, rgb, drawn_rgb, alpha)
+        return TextCase(
+            "code", language, True, "none", expected, expected, placed, overlay, layer, rgb, drawn_rgb, alpha
+        )
     fault = CODE_FAULTS[(number // 2) % len(CODE_FAULTS)]
     which = 1 if fault in ("digit", "other_price") else int(rng.integers(0, 2))
     wrong = items[which].text
@@ -114,7 +120,7 @@ def _by_code(rng: Rng, rgb: Rgb, alpha: Plane, number: int) -> TextCase:
             rgb, dataclasses.replace(overlay, texts=changed), product_alpha=alpha, text_room="top"
         )
     drawn = tuple(wrong if k == which else text for k, text in enumerate(expected))
-    return TextCase("code", language, False, fault, drawn, expected, placed, overlay, rgb, finished, alpha)
+    return TextCase("code", language, False, fault, drawn, expected, placed, overlay, layer, rgb, finished, alpha)
 
 
 def _other_price(rng: Rng, price: str) -> str:
@@ -206,7 +212,7 @@ def _by_model(rng: Rng, rgb: Rgb, alpha: Plane, number: int) -> TextCase:
     picture = damage.blurred(picture, s) if (s := float(rng.choice([0, 0, 0.5, 0.8, 1.0]))) > 0 else picture
     picture = damage.noisy(picture, float(rng.uniform(0, 6)), rng)
     picture = damage.jpeg(picture, int(rng.integers(75, 96)))
-    return TextCase("model", language, right, fault, tuple(drawn), tuple(expected), (), None, rgb, picture, alpha)
+    return TextCase("model", language, right, fault, tuple(drawn), tuple(expected), (), None, None, rgb, picture, alpha)
 
 
 def _model_line(rng: Rng, rgb: Rgb, text: str, *, top: bool, garble: bool) -> Rgb:

@@ -1,0 +1,290 @@
+"""How right grading is: every check against pictures whose truth is known, with counts and 95 % intervals.
+
+    OMP_NUM_THREADS=1 python benchmarks/quality_accuracy.py                          # everything, seed B, two processes
+    OMP_NUM_THREADS=1 python benchmarks/quality_accuracy.py --quick --only planted,fidelity
+    OMP_NUM_THREADS=1 python benchmarks/quality_accuracy.py --seed A --out out/accuracy.json
+
+The sets are made here (benchmarks/quality_sets): seed A is for tuning, seed B for figures, C for a last look. A
+goal that is missed is named, with the checks that let it through; the exit status is then 1. Sections: sharpness,
+text_code, text_model, planted, fidelity, cutout, duplicates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import math
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from benchmarks.quality_sets import asked, duplicate_set, fidelity_set, planted_set, text_set
+from benchmarks.quality_sets.asked import Answer, Signed
+from benchmarks.quality_sets.figures import auc_interval, share_text
+from benchmarks.quality_sets.photo_set import photo_count
+from zimage_core.quality.duplicates import NEAR, distance, read_cells
+
+QUICK = 10
+T = TypeVar("T")
+Missed = list[str]
+
+
+def sharpness(answers: Sequence[Answer]) -> Missed:
+    """AUC per condition and per blur, and what the shipped limit lets through and refuses."""
+    missed = []
+    for part, here in _by(answers, _part):
+        good, bad = [a for a in here if a.good], [a for a in here if not a.good]
+        value, low, high = auc_interval(_valued(good), _valued(bad))
+        print(f"{part:20} AUC {value:.4f} ({low:.4f}-{high:.4f})")
+        print(f"    at the limit: sharp passed {_passed(good)}; blurred passed {_passed(bad)}")
+        each = {kind: auc_interval(_valued(good), _valued(some))[0] for kind, some in _by(bad, _kind)}
+        print(
+            "    per blur: " + "; ".join(f"{kind} {one:.3f}" for kind, one in sorted(each.items(), key=lambda e: e[1]))
+        )
+        print(f"    blurred that pass: {_shares(bad, _kind, _accepted)}")
+        print(
+            f"    sharp refused: {_shares(good, _kind, _refused)}; {_counted(_product(a) for a in good if _refused(a))}"
+        )
+        if value < 0.995:
+            missed.append(f"sharpness, {part}: AUC {value:.4f}, goal 0.995")
+    return missed
+
+
+def texts(answers: Sequence[Answer], *, accept_goal: float, reject_goal: float) -> Missed:
+    """False accepts per fault and false rejects per language."""
+    who = answers[0].of.split("-")[0]
+    right, wrong = [a for a in answers if a.good], [a for a in answers if not a.good]
+    accepted, rejected = [a for a in wrong if _accepted(a)], [a for a in right if _refused(a)]
+    by_check = _counted(check for a in rejected for check in a.why)
+    print(f"false accepts  {share_text(len(accepted), len(wrong))}")
+    print(f"    {_shares(wrong, _kind, _accepted)}; {_shares(wrong, _part, _accepted)}")
+    print(f"    cases: {', '.join(a.of for a in accepted[:25]) or '-'}")
+    print(f"false rejects  {share_text(len(rejected), len(right))}")
+    print(f"    {_shares(right, _part, _refused)}; by {by_check}")
+    print(f"    cases: {', '.join(a.of for a in rejected[:25]) or '-'}")
+    missed = []
+    if len(accepted) > accept_goal * len(wrong):
+        share = share_text(len(accepted), len(wrong))
+        missed.append(f"text, {who}: wrong accepted {share} ({_counted(map(_kind, accepted))}), goal {accept_goal:.1%}")
+    if len(rejected) > reject_goal * len(right):
+        share = share_text(len(rejected), len(right))
+        missed.append(f"text, {who}: right rejected {share} (by {by_check}), goal {reject_goal:.1%}")
+    return missed
+
+
+def planted(answers: Sequence[Answer]) -> Missed:
+    """What would be published (letter A) of the good and of each defect, and who stopped the rest."""
+    good, bad = [a for a in answers if a.good], [a for a in answers if not a.good]
+    through, lost = [a for a in bad if _accepted(a)], [a for a in good if _refused(a)]
+    print(f"good published      {_passed(good)}")
+    for scene, some in _by(good, _part):
+        print(
+            f"    {scene:12} {_ratio(some, _accepted):>10}   kept back by: {_counted(c for a in some for c in a.why)}"
+        )
+    print(f"    products kept back: {_counted(map(_product, lost))}")
+    print(f"defective published {_passed(bad)}")
+    for defect, some in _by(bad, _kind):
+        by_check = _counted(a.why[0] for a in some if a.why)
+        print(f"    {defect:18} {_ratio(some, _accepted):>10}   stopped by: {by_check}")
+        if any(map(_accepted, some)):
+            print(f"        through: {', '.join(f'{a.of} {a.part}' for a in some if _accepted(a))}")
+    missed = []
+    if len(through) > 0.02 * len(bad):
+        missed.append(f"planted defects published {_passed(bad)} ({_counted(map(_kind, through))}), goal 2 %")
+    if len(lost) > 0.1 * len(good):
+        by_check = _counted(check for a in lost for check in a.why)
+        missed.append(f"good pictures published {_passed(good)} (kept back by {by_check}), goal 90 %")
+    return missed
+
+
+def fidelity(answers: Sequence[Answer]) -> Missed:
+    """AUC of each kind of change against all accepted ones, with the place known and unknown."""
+    missed = []
+    for part, here in _by(answers, _part):
+        good = [a for a in here if a.good]
+        print(f"{part:14} judged {sum(math.isfinite(a.value) for a in here)} of {len(here)}")
+        print(f"    faithful passed {_passed(good)}: {_shares(good, _kind, _accepted)}")
+        for kind, some in _by([a for a in here if not a.good], _kind):
+            value, low, high = auc_interval(_valued(good), _valued(some))
+            print(f"    {kind:16} AUC {value:.4f} ({low:.4f}-{high:.4f}), passed {_passed(some)}")
+            if not value >= 0.98:
+                missed.append(f"fidelity, {part}: {kind} AUC {value:.4f}, goal 0.98")
+    return missed
+
+
+def cutout(answers: Sequence[Answer]) -> Missed:
+    """IoU of what was cut out, and whether what is poor was refused or at least announced."""
+    missed = []
+    for part, here in _by(answers, _part):
+        made = [a for a in here if _accepted(a)]
+        ious = np.array([a.value for a in made] or [math.nan])
+        poor = sorted((a for a in made if a.value < 0.95), key=lambda a: a.value)
+        silent = [a for a in poor if not a.why]
+        print(f"{part:14} {_spread(here)}; refused as: {_counted(a.why[0] for a in here if _refused(a))}")
+        print(f"    below 0.95: {len(poor)}, of these without a warning: {len(silent)} ({_named(silent)})")
+        if part != "opaque" and silent:
+            missed.append(f"cut-out, {part}: {len(silent)} of {len(here)} poor ones without a warning")
+        if part == "opaque":
+            for kind, some in _by(here, _kind):
+                print(f"    {kind:16} {_spread(some)}")
+            if not (np.median(ious) >= 0.98 and ious.min() >= 0.95):
+                missed.append(
+                    f"cut-out, opaque: IoU median {np.median(ious):.4f}, worst {_named(poor)}, goal 0.98, 0.95"
+                )
+    return missed
+
+
+def duplicates(signed: Sequence[Signed]) -> Missed:
+    """Precision and recall over all pairs of pictures, and of product photos."""
+    missed = []
+    for part, here in _by(signed, lambda s: s.part):
+        codes = [s.signature.product if part == "products" else s.signature.picture for s in here]
+        cells = read_cells([code for code in codes if code is not None])
+        cells = cells if part == "products" else cells.whole()
+        pairs = np.array(list(itertools.combinations(range(len(here)), 2)))
+        near = distance(cells.take(pairs[:, 0]), cells.take(pairs[:, 1])) <= NEAR
+        table: dict[str, list[bool]] = {}
+        for (i, j), found in zip(pairs.tolist(), near.tolist(), strict=True):
+            table.setdefault(_relation(here[i], here[j]), []).append(found)
+        repeats = [found for name, some in table.items() if name.startswith("repeat") for found in some]
+        hits, all_near = sum(repeats), int(near.sum())
+        print(f"{part}: recall {share_text(hits, len(repeats))}, precision {share_text(hits, all_near)}")
+        for name, some in sorted(table.items()):
+            print(f"    {name:32} near {sum(some)} of {len(some)}")
+        recall, precision = hits / max(1, len(repeats)), hits / max(1, all_near)
+        if recall < 0.95 or precision < 0.99:
+            missed.append(f"duplicates, {part}: recall {recall:.3f}, precision {precision:.4f}, goal 0.95 and 0.99")
+    return missed
+
+
+def _relation(one: Signed, other: Signed) -> str:
+    if one.group != other.group:
+        return "other product"
+    kinds = {one.kind, other.kind}
+    strange = kinds - set(duplicate_set.TRUE_KINDS) - {"darkened"}
+    if strange:
+        return ", ".join(sorted(strange))
+    rest = sorted(kinds - {"original"})
+    return f"repeat: {rest[0]}" if len(rest) == 1 else "repeat: two copies"
+
+
+SECTIONS: dict[str, tuple[Callable[[str], int], Callable[[Sequence[Answer]], Missed] | None]] = {
+    "sharpness": (photo_count, sharpness),
+    "text_code": (lambda seed: text_set.CODE_COUNT, partial(texts, accept_goal=0.005, reject_goal=0.005)),
+    "text_model": (lambda seed: text_set.MODEL_COUNT, partial(texts, accept_goal=0.03, reject_goal=0.01)),
+    "planted": (lambda seed: planted_set.PRODUCT_COUNT, planted),
+    "fidelity": (lambda seed: fidelity_set.PRODUCT_COUNT, fidelity),
+    "cutout": (photo_count, cutout),
+    "duplicates": (lambda seed: duplicate_set.GROUP_COUNT, None),
+}
+
+
+def main() -> int:
+    """Run the sections asked for, print their tables and what was missed; return 1 where a goal was."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas")
+    parser.add_argument("--seed", default="B", choices=["A", "B", "C"])
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} photos, products or groups (60 texts) a section")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="write every answer there, as JSON")
+    given = parser.parse_args()
+    names = given.only.split(",")
+    unknown = set(names) - set(SECTIONS)
+    if unknown:
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    kept: dict[str, list[dict[str, object]]] = {}
+    missed: Missed = []
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(given.processes, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        for name in names:
+            counted, summed = SECTIONS[name]
+            count = counted(given.seed)
+            count = min(count, 60 if name.startswith("text") else QUICK) if given.quick else count
+            started = time.perf_counter()
+            ask = asked.duplicates if summed is None else partial(asked.answers_of, name)
+            answers = [a for some in pool.map(partial(ask, given.seed), range(count)) for a in some]
+            took_s = time.perf_counter() - started
+            print(f"\n== {name}, seed {given.seed}: {len(answers)} cases of {count}, {took_s:.0f} s")
+            missed += duplicates(answers) if summed is None else summed(answers)
+            sys.stdout.flush()
+            kept[name] = [dataclasses.asdict(a) for a in answers]
+    if given.out is not None:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(json.dumps(kept, ensure_ascii=False, indent=0), encoding="utf-8")
+    print("\n" + ("\n".join(f"missed  {line}" for line in missed) if missed else "every goal reached"))
+    return 1 if missed else 0
+
+
+# ---------------------------------------------------------------- counting
+
+
+def _by(items: Iterable[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:
+    groups: dict[str, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return sorted(groups.items())
+
+
+def _part(answer: Answer) -> str:
+    return answer.part
+
+
+def _kind(answer: Answer) -> str:
+    return answer.kind
+
+
+def _product(answer: Answer) -> str:
+    return answer.of.split("-")[-1]
+
+
+def _accepted(answer: Answer) -> bool:
+    return answer.accepted
+
+
+def _refused(answer: Answer) -> bool:
+    return not answer.accepted
+
+
+def _valued(answers: Iterable[Answer]) -> list[tuple[str, float]]:
+    return [(answer.of, answer.value) for answer in answers]
+
+
+def _passed(answers: Sequence[Answer]) -> str:
+    return share_text(sum(map(_accepted, answers)), len(answers))
+
+
+def _ratio(answers: Sequence[Answer], test: Callable[[Answer], bool]) -> str:
+    return f"{sum(map(test, answers))} of {len(answers)}"
+
+
+def _shares(answers: Iterable[Answer], key: Callable[[Answer], str], test: Callable[[Answer], bool]) -> str:
+    return "; ".join(f"{name} {_ratio(some, test)}" for name, some in _by(answers, key))
+
+
+def _spread(answers: Sequence[Answer]) -> str:
+    ious = [answer.value for answer in answers if answer.accepted]
+    shown = f"IoU median {np.median(ious):.4f}, worst {min(ious):.4f}" if ious else "none cut out"
+    return f"{len(answers)} photos, refused {sum(map(_refused, answers))}, {shown}"
+
+
+def _named(answers: Sequence[Answer]) -> str:
+    return ", ".join(f"{answer.of} {answer.value:.3f}" for answer in answers[:8]) or "-"
+
+
+def _counted(names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in Counter(names).most_common(8)) or "-"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
