@@ -123,7 +123,9 @@ def test_one_answer_per_request_in_order_and_of_the_size_that_was_promised(engin
 
 def test_a_picture_need_not_be_square(engine: Engine, product: CutOut) -> None:
     multiple = engine.info.size_multiple_px
-    request = dataclasses.replace(ask(engine, product, shot="wide"), width_px=480 - 480 % multiple, height_px=272 - 272 % multiple)
+    request = dataclasses.replace(
+        ask(engine, product, shot="wide"), width_px=480 - 480 % multiple, height_px=272 - 272 % multiple
+    )
     rendered = picture(render_checked(engine, [request])[0])
     assert rendered.rgb.shape == (request.height_px, request.width_px, 3)
 
