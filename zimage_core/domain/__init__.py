@@ -22,6 +22,7 @@ Never:            reads a clock, a file, a network or a random number.
 from zimage_core.domain.catalogue import Product, Refusal
 from zimage_core.domain.generation import Attempt, Change, Placement, attempt_id_of, attempt_size, seed_of
 from zimage_core.domain.identity import Box, content_id, to_plain
+from zimage_core.domain.likeness import Likeness, LikenessKind, Signature, SignedAttempt
 from zimage_core.domain.names import (
     Category,
     DecisionKind,
@@ -56,6 +57,8 @@ __all__ = [
     "GradeLetter",
     "Language",
     "Light",
+    "Likeness",
+    "LikenessKind",
     "Mode",
     "Overlay",
     "OverlayRole",
@@ -76,6 +79,8 @@ __all__ = [
     "Shot",
     "ShotOutcome",
     "ShotState",
+    "Signature",
+    "SignedAttempt",
     "Stage",
     "Verdict",
     "VerdictKind",

@@ -1,0 +1,364 @@
+"""Near-duplicates: is this the same picture, or the same product photo, a second time?
+
+A signature is what 16 x 16 cells say of a picture: the mean Lab colour of each, and how much of it the product covers;
+and 32 x 32 points of lightness. Where the product's place is known it has a signature of its own, over its bounding
+box, so that size, place and backdrop say nothing of it. Two signatures are compared by what light, JPEG, size and a
+slightly wider matte change little, and another colour, print, outline or product changes a lot:
+
+    outline     share of the covered area that only one of them covers; difference of the bounding boxes' proportions
+    tone        difference of the mean lightness, which relighting moves
+    hue         difference of the mean chroma (a*, b*), which a colour variant moves
+    structure   what is left of lightness after one gain, of chroma after one offset: overall and in the worst blocks
+    edges       1 - correlation of the gradients of lightness, damped so that noise alone correlates with nothing: two
+                plain white shirts differ in nothing else
+
+Each difference is divided by its limit; the largest quotient is the distance, and two are near at 1.0 or less. The
+limits were fitted on modelled photos of another seed than benchmarks/duplicates.py reports (docs/policy.md).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from zimage_core.domain import Placement, Signature
+from zimage_core.errors import QualityError
+from zimage_core.imaging.cutout import CutOut
+from zimage_core.imaging.pixels import Rgb, Rgba
+
+__all__ = ["NEAR", "SIGNATURE_VERSION", "Cells", "NearIndex", "backdrop_distance", "picture_distance",
+           "product_distance", "read_cells", "signature_of"]  # fmt: skip
+
+SIGNATURE_VERSION: Final = "cells-1"
+NEAR: Final = 1.0
+"""Distances up to this one mean: the same again."""
+
+SIDE: Final = 16
+"""Cells a side."""
+
+FINE_SIDE: Final = 32
+"""Points of lightness a side. 16 cannot tell plain shirts apart by their folds, 48 does it no better."""
+
+_PROPORTIONS, _TONE, _HUE = 0.07, 7.5, 5.0
+_LIMITS: Final = np.array([0.14, _PROPORTIONS, _TONE, _HUE, 2.8, 2.6, 6.0, 5.5], dtype=np.float32)
+"""outline, proportions (ln), tone (L*), hue (a*b*), structure of L* and of a*b*, the two in the worst blocks."""
+
+_BACKDROP_LIMITS: Final = np.array([1.0, _PROPORTIONS, 3.0, 2.0, 1.6, 1.2, 4.0, 3.0], dtype=np.float32)
+"""For backdrops, which are far smoother than products: less is a difference one sees."""
+
+_EDGES: Final = 0.65
+"""1 - correlation of gradients."""
+
+_GAINS: Final = (np.float32(0.75), np.float32(1.33))
+_BLOCK: Final = 4
+_WORST_BLOCKS: Final = 3
+_FILLED_BLOCK: Final = 6.0
+"""Cells of a 4 x 4 block that must be covered for the block to be asked for its worst."""
+_LEAST_BACKDROP: Final = 25.0
+"""Cells of backdrop that two pictures must have in common to be compared by it, of 256."""
+_PAIRS_AT_ONCE: Final = 1024
+_NOISE_GRADIENT: Final = 0.3
+"""L* per point: gradients as weak as this are halved in the correlation of edges; JPEG and grain reach it."""
+_SEEN_ALPHA: Final = 128
+_LEAST_POINTS: Final = 60.0
+"""Fewer points inside, as in spectacles, say nothing of edges."""
+_FLAT: Final = 1.1
+"""Power of gradients, in that of noise, up to which there are no edges to compare: a plain thing in one tone."""
+_SMALL_PX: Final = 128
+_SMALL: Final = (_SMALL_PX, _SMALL_PX)
+_INSIDE: Final = 0.95
+_SLACK: Final = 1.5
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Many signatures as they are kept, 2 KB each: `planes` (n, 16, 16, 4) uint8, L* a* b* and cover of each cell;
+    `fine` (n, 32, 32) uint8, L* of each point; `proportions` (n,), ln(width / height).
+    """
+
+    planes: NDArray[np.uint8]
+    fine: NDArray[np.uint8]
+    proportions: Floats
+
+    def __len__(self) -> int:
+        return len(self.planes)
+
+    def take(self, rows: Rows) -> Cells:
+        """Return some of them, in this order."""
+        return Cells(self.planes[rows], self.fine[rows], self.proportions[rows])
+
+    def lab(self) -> Floats:
+        """Return L* 0..100, a*, b* of every cell, (n, 16, 16, 3)."""
+        lab = self.planes[..., :3].astype(np.float32) - np.array([0, 128, 128], np.float32)
+        lab[..., 0] /= np.float32(2.55)
+        return lab
+
+    def cover(self) -> Floats:
+        """Return how much of every cell the product covers, (n, 16, 16) 0..1."""
+        return self.planes[..., 3].astype(np.float32) / np.float32(255.0)
+
+
+# ---------------------------------------------------------------- signatures
+
+
+def signature_of(attempt_id: str, rgb: Rgb, cutout: CutOut | None, placement: Placement | None) -> Signature:
+    """Return the signature of an attempt's pixels (H, W, 3), without any overlay.
+
+    `cutout` and `placement` say where the product's own pixels stand; with either unknown only the whole picture is
+    described.
+    """
+    height, width = rgb.shape[:2]
+    cover, product = np.zeros((SIDE, SIDE), np.float32), None
+    if cutout is not None and placement is not None:
+        cover = _covered(cutout, placement, width, height)
+        product = _product_code(cutout.rgba)
+    small = np.asarray(cv2.resize(rgb, _SMALL, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return Signature(
+        attempt_id, SIGNATURE_VERSION, _code(small, np.ones(_SMALL, np.float32), cover, width / height), product
+    )
+
+
+def _product_code(rgba: Rgba) -> str | None:
+    """Return the code of a cut-out (h, w, 4) over the bounding box of what shows; None when nothing does."""
+    seen = rgba[..., 3] >= _SEEN_ALPHA
+    if not seen.any():
+        return None
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    box = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    proportions = box.shape[1] / box.shape[0]
+    box = box[:: max(1, box.shape[0] // 512), :: max(1, box.shape[1] // 512)]
+    alpha = np.ascontiguousarray(box[..., 3])
+    premultiplied = cv2.multiply(np.ascontiguousarray(box[..., :3]), cv2.merge([alpha] * 3), scale=1.0 / 255.0)
+    cover = np.asarray(cv2.resize(alpha, _SMALL, interpolation=cv2.INTER_AREA), dtype=np.float32) / np.float32(255.0)
+    light = np.asarray(cv2.resize(premultiplied, _SMALL, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return _code(light, cover, _means(cover, SIDE), proportions)
+
+
+def _means(small: Floats, side: int) -> Floats:
+    """Return the mean of each of side x side cells of a raster of 128 px, float32."""
+    step = small.shape[0] // side
+    return np.asarray(small.reshape(side, step, side, step, *small.shape[2:]).mean(axis=(1, 3)), dtype=np.float32)
+
+
+def _covered(cutout: CutOut, placement: Placement, width_px: int, height_px: int) -> Floats:
+    """Return how much of each cell of the picture the product covers, (16, 16) 0..1; half a cell's error is no harm."""
+    reduced = max(1, max(cutout.rgba.shape[:2]) // 256)
+    alpha = np.ascontiguousarray(cutout.rgba[::reduced, ::reduced, 3])
+    across, down = _SMALL_PX / width_px, _SMALL_PX / height_px
+    scale = placement.scale * reduced
+    to_small = np.array([[scale * across, 0, placement.x_px * across], [0, scale * down, placement.y_px * down]])
+    small = np.asarray(cv2.warpAffine(alpha, to_small, _SMALL, flags=cv2.INTER_LINEAR), dtype=np.float32)
+    return _means(small, SIDE) / np.float32(255.0)
+
+
+def _code(light: Floats, opacity: Floats, cover: Floats, proportions: float) -> str:
+    """Return a signature as text, base64 of: L* a* b* and cover of each cell, L* of each point, ln(width / height).
+
+    `light` (128, 128, 3) sRGB 0..255 times `opacity` (128, 128) 0..1; `cover` (16, 16) is kept as it is given.
+    """
+    planes = np.dstack([_lab_codes(light, opacity, SIDE), np.rint(cover * 255.0)]).astype(np.uint8)
+    fine = np.ascontiguousarray(_lab_codes(light, opacity, FINE_SIDE)[..., 0]).astype(np.uint8)
+    shape = np.float32(math.log(proportions)).astype("<f4").tobytes()
+    return base64.b64encode(planes.tobytes() + fine.tobytes() + shape).decode("ascii")
+
+
+def _lab_codes(light: Floats, opacity: Floats, side: int) -> Floats:
+    """Return the mean colour of each of side x side cells as L* x 2.55, a* + 128, b* + 128, whole numbers 0..255."""
+    weight = np.maximum(_means(opacity, side), np.float32(1e-3))
+    means = np.clip(_means(light, side) / weight[..., None] / np.float32(255.0), 0.0, 1.0)
+    lab = cv2.cvtColor(means.astype(np.float32), cv2.COLOR_RGB2LAB) * np.array([2.55, 1, 1]) + np.array([0, 128, 128])
+    return np.asarray(np.clip(np.rint(lab), 0, 255), dtype=np.float32)
+
+
+def read_cells(codes: Sequence[str]) -> Cells:
+    """Return the signatures of these codes, in their order. Raises QualityError for a text that is no such code."""
+    coarse, fine = SIDE * SIDE * 4, FINE_SIDE * FINE_SIDE
+    raw = np.empty((len(codes), coarse + fine + 4), np.uint8)
+    for row, code in enumerate(codes):
+        try:
+            raw[row] = np.frombuffer(base64.b64decode(code, validate=True), np.uint8)
+        except (binascii.Error, ValueError) as error:
+            raise QualityError(
+                f"A signature of {len(code)} characters is not one of version {SIGNATURE_VERSION}."
+            ) from error
+    proportions = np.ascontiguousarray(raw[:, coarse + fine :]).view("<f4").reshape(-1).astype(np.float32)
+    return Cells(
+        np.ascontiguousarray(raw[:, :coarse]).reshape(-1, SIDE, SIDE, 4),
+        np.ascontiguousarray(raw[:, coarse : coarse + fine]).reshape(-1, FINE_SIDE, FINE_SIDE),
+        proportions,
+    )
+
+
+# ---------------------------------------------------------------- distances
+
+
+def product_distance(one: Cells, other: Cells) -> Floats:
+    """Return how far products are apart, pair by pair, (n,); 1.0 and less is near. Give the cells of product codes."""
+    first, second = one.cover(), other.cover()
+    union = np.maximum(np.maximum(first, second).sum(axis=(1, 2)), np.float32(1e-6))
+    outline = np.abs(first - second).sum(axis=(1, 2)) / union
+    return _distance(one, other, np.minimum(first, second), outline, _LIMITS)
+
+
+def picture_distance(one: Cells, other: Cells) -> Floats:
+    """Return how far whole pictures are apart, whatever is in them, (n,). Give the cells of picture codes."""
+    return _distance(one, other, np.ones(one.planes.shape[:3], np.float32), np.zeros(len(one), np.float32), _LIMITS)
+
+
+def backdrop_distance(one: Cells, other: Cells) -> Floats:
+    """Return how far what stands around the products is apart, pair by pair, (n,); inf with too little in common.
+
+    Give the cells of picture codes: what either product covers is left out.
+    """
+    free = np.float32(1.0) - np.maximum(one.cover(), other.cover())
+    quotients = _distance(one, other, free, np.zeros(len(one), np.float32), _BACKDROP_LIMITS, edges=False)
+    return np.where(free.sum(axis=(1, 2)) >= _LEAST_BACKDROP, quotients, np.float32(np.inf)).astype(np.float32)
+
+
+def _distance(
+    one: Cells, other: Cells, weight: Floats, outline: Floats, limits: Floats, *, edges: bool = True
+) -> Floats:
+    """Return the largest quotient of difference and limit of each pair, (n,). Edges are asked only of what is near."""
+    proportions = np.abs(one.proportions - other.proportions)
+    differences = [outline, proportions, *_differences(one.lab(), other.lab(), weight)]
+    found = np.asarray((np.stack(differences, axis=1) / limits).max(axis=1), dtype=np.float32)
+    left = np.flatnonzero(found <= NEAR)
+    if edges and len(left):
+        apart = np.float32(1.0) - _edges_alike(one.fine[left], other.fine[left], weight[left])
+        found[left] = np.maximum(found[left], apart / np.float32(_EDGES))
+    return found
+
+
+def _differences(one: Floats, other: Floats, weight: Floats) -> list[Floats]:
+    """Return tone, hue, structure of L* and a*b*, and the worst blocks' of both, each (n,), in the units of Lab."""
+    total = np.maximum(weight.sum(axis=(1, 2)), np.float32(1e-6))
+    share = weight / total[:, None, None]
+    means = [np.einsum("nij,nijc->nc", share, lab) for lab in (one, other)]
+    first, second = (lab - mean[:, None, None, :] for lab, mean in zip((one, other), means, strict=True))
+    spread = [np.einsum("nij,nij->n", share, lab[..., 0] ** 2) for lab in (first, second)]
+    gain = np.clip(np.sqrt((spread[0] + 1.0) / (spread[1] + 1.0)), *_GAINS)
+    left_tone = np.abs(first[..., 0] - gain[:, None, None] * second[..., 0])
+    left_hue = np.hypot(first[..., 1] - second[..., 1], first[..., 2] - second[..., 2])
+    moved = means[0] - means[1]
+    return [
+        np.abs(moved[:, 0]),
+        np.hypot(moved[:, 1], moved[:, 2]),
+        np.einsum("nij,nij->n", share, left_tone),
+        np.einsum("nij,nij->n", share, left_hue),
+        _worst(left_tone, weight),
+        _worst(left_hue, weight),
+    ]
+
+
+def _edges_alike(one: NDArray[np.uint8], other: NDArray[np.uint8], weight: Floats) -> Floats:
+    """Return the damped correlation of the gradients of L*, (n,) -1..1, well inside both: rims always agree."""
+    inside = (weight > _INSIDE).astype(np.uint8)
+    times = FINE_SIDE // SIDE
+    gradients = []
+    for fine in (one, other):
+        lightness = fine.astype(np.float32) / np.float32(2.55)
+        lightness = _blurred(_blurred(lightness, 1), 2)
+        across = (lightness[:, 1:-1, 2:] - lightness[:, 1:-1, :-2]) / np.float32(2.0)
+        down = (lightness[:, 2:, 1:-1] - lightness[:, :-2, 1:-1]) / np.float32(2.0)
+        gradients.append(np.stack([across, down], axis=1))
+    counted = np.repeat(np.repeat(_core(inside), times, axis=1), times, axis=2)[:, None, 1:-1, 1:-1].astype(np.float32)
+    first, second = gradients
+    damping = np.float32(_NOISE_GRADIENT**2) * counted.sum(axis=(1, 2, 3)) * np.float32(2.0)
+    powers = [np.einsum("ncij,ncij,ndij->n", g, g, counted) + damping for g in gradients]
+    together = np.einsum("ncij,ncij,ndij->n", first, second, counted)
+    alike = together / np.sqrt(np.maximum(powers[0] * powers[1], np.float32(1e-12)))
+    says = (counted.sum(axis=(1, 2, 3)) >= _LEAST_POINTS) & (np.minimum(*powers) > damping * np.float32(_FLAT))
+    return np.where(says, alike, np.float32(1.0)).astype(np.float32)
+
+
+def _blurred(lightness: Floats, axis: int) -> Floats:
+    """Return (1, 2, 1) / 4 along an axis, edges repeated: about a Gaussian of 0.7 points."""
+    pads = [(0, 0)] * 3
+    pads[axis] = (1, 1)
+    padded = np.pad(lightness, pads, mode="edge")
+    size = lightness.shape[axis]
+    before, here, after = (np.take(padded, range(start, start + size), axis=axis) for start in range(3))
+    return np.asarray((before + np.float32(2.0) * here + after) / np.float32(4.0), dtype=np.float32)
+
+
+def _core(inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return which cells have their four neighbours inside as well, (n, 16, 16); the border of the raster is inside."""
+    padded = np.pad(inside, ((0, 0), (1, 1), (1, 1)), mode="constant", constant_values=1)
+    beside = (padded[:, 2:, 1:-1], padded[:, :-2, 1:-1], padded[:, 1:-1, 2:], padded[:, 1:-1, :-2])
+    return np.asarray(np.minimum.reduce([inside, *beside]), dtype=np.uint8)
+
+
+def _worst(left: Floats, weight: Floats) -> Floats:
+    """Return the mean of the three worst blocks of 4 x 4 cells of each pair, (n,): a label fills few of them."""
+    blocks = SIDE // _BLOCK
+    shape = (-1, blocks, _BLOCK, blocks, _BLOCK)
+    filled = weight.reshape(shape).sum(axis=(2, 4))
+    mean = (left * weight).reshape(shape).sum(axis=(2, 4)) / np.maximum(filled, np.float32(1e-6))
+    mean = np.where(filled >= _FILLED_BLOCK, mean, np.float32(0.0)).reshape(-1, blocks * blocks)
+    return np.asarray(np.partition(mean, -_WORST_BLOCKS, axis=1)[:, -_WORST_BLOCKS:].mean(axis=1), dtype=np.float32)
+
+
+# ---------------------------------------------------------------- finding near ones among many
+
+
+class NearIndex:
+    """Finds what is near among very many products: no near one is missed, few others are looked at.
+
+    Tone, hue and proportions of near ones differ by less than their limits, so only those within them are compared:
+    a binary search along lightness, then three comparisons of plain numbers, then the cells of the few that are left.
+    """
+
+    def __init__(self, cells: Cells) -> None:
+        """`cells` (n): of product codes; they are referred to by their row."""
+        self._cells = cells
+        self._means = _mean_colours(cells)
+        self._order = np.argsort(self._means[:, 0], kind="stable")
+        self._tones = self._means[self._order, 0]
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def near(self, cells: Cells) -> Iterator[tuple[int, int, float]]:
+        """Yield (row of `cells`, row of the index, distance) of every pair that is near, in the order of `cells`."""
+        means = _mean_colours(cells)
+        for row in range(len(cells)):
+            rows = self._candidates(means[row], float(cells.proportions[row]))
+            for start in range(0, len(rows), _PAIRS_AT_ONCE):
+                some = rows[start : start + _PAIRS_AT_ONCE]
+                asked = cells.take(np.full(len(some), row, dtype=np.intp))
+                found = product_distance(asked, self._cells.take(some))
+                yield from ((row, int(some[n]), float(found[n])) for n in np.flatnonzero(found <= NEAR))
+
+    def _candidates(self, mean: Floats, proportions: float) -> Rows:
+        """Return the rows within the limits of tone, hue and proportions, lowest first.
+
+        Means are taken over each product's own cover here and over the common one in `product_distance`: hence the
+        slack.
+        """
+        start, stop = np.searchsorted(self._tones, [mean[0] - _SLACK * _TONE, mean[0] + _SLACK * _TONE])
+        rows = self._order[start:stop]
+        rows = rows[np.abs(self._cells.proportions[rows] - proportions) <= _PROPORTIONS]
+        hue = np.hypot(self._means[rows, 1] - mean[1], self._means[rows, 2] - mean[2])
+        return np.sort(rows[hue <= _SLACK * _HUE])
+
+
+def _mean_colours(cells: Cells) -> Floats:
+    """Return the mean L*, a*, b* over each product's own cover, (n, 3)."""
+    means = np.empty((len(cells), 3), np.float32)
+    for start in range(0, len(cells), _PAIRS_AT_ONCE):
+        some = cells.take(np.arange(start, min(start + _PAIRS_AT_ONCE, len(cells))))
+        cover = some.cover()
+        total = np.maximum(cover.sum(axis=(1, 2)), np.float32(1e-6))
+        means[start : start + len(some)] = np.einsum("nij,nijc->nc", cover, some.lab()) / total[:, None]
+    return means
