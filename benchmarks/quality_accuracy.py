@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
 import json
 import math
 import multiprocessing
@@ -24,16 +23,15 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 
-from benchmarks.quality_sets import asked, duplicate_set, fidelity_set, planted_set, text_set
-from benchmarks.quality_sets.asked import Answer, Signed
+from benchmarks.quality_sets import asked, duplicate_set, fidelity_set, planted_set, repeats, text_set
+from benchmarks.quality_sets.asked import Answer
 from benchmarks.quality_sets.figures import auc_interval, share_text
 from benchmarks.quality_sets.photo_set import photo_count
-from zimage_core.quality.duplicates import NEAR, distance, read_cells
 
 QUICK = 10
 T = TypeVar("T")
@@ -145,48 +143,31 @@ def cutout(answers: Sequence[Answer]) -> Missed:
     return missed
 
 
-def duplicates(signed: Sequence[Signed]) -> Missed:
-    """Precision and recall over all pairs of pictures, and of product photos."""
-    missed = []
-    for part, here in _by(signed, lambda s: s.part):
-        codes = [s.signature.product if part == "products" else s.signature.picture for s in here]
-        cells = read_cells([code for code in codes if code is not None])
-        cells = cells if part == "products" else cells.whole()
-        pairs = np.array(list(itertools.combinations(range(len(here)), 2)))
-        near = distance(cells.take(pairs[:, 0]), cells.take(pairs[:, 1])) <= NEAR
-        table: dict[str, list[bool]] = {}
-        for (i, j), found in zip(pairs.tolist(), near.tolist(), strict=True):
-            table.setdefault(_relation(here[i], here[j]), []).append(found)
-        repeats = [found for name, some in table.items() if name.startswith("repeat") for found in some]
-        hits, all_near = sum(repeats), int(near.sum())
-        print(f"{part}: recall {share_text(hits, len(repeats))}, precision {share_text(hits, all_near)}")
-        for name, some in sorted(table.items()):
-            print(f"    {name:32} near {sum(some)} of {len(some)}")
-        recall, precision = hits / max(1, len(repeats)), hits / max(1, all_near)
-        if recall < 0.95 or precision < 0.99:
-            missed.append(f"duplicates, {part}: recall {recall:.3f}, precision {precision:.4f}, goal 0.95 and 0.99")
-    return missed
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """How many numbers a section has for a seed, what is asked for each, and how the answers are summed up."""
+
+    count: Callable[[str], int]
+    ask: Callable[[str, int], list[Any]]
+    judge: Callable[[list[Any]], Missed]
 
 
-def _relation(one: Signed, other: Signed) -> str:
-    if one.group != other.group:
-        return "other product"
-    kinds = {one.kind, other.kind}
-    strange = kinds - set(duplicate_set.TRUE_KINDS) - {"darkened"}
-    if strange:
-        return ", ".join(sorted(strange))
-    rest = sorted(kinds - {"original"})
-    return f"repeat: {rest[0]}" if len(rest) == 1 else "repeat: two copies"
+def _fixed(count: int) -> Callable[[str], int]:
+    return lambda seed: count
 
 
-SECTIONS: dict[str, tuple[Callable[[str], int], Callable[[Sequence[Answer]], Missed] | None]] = {
-    "sharpness": (photo_count, sharpness),
-    "text_code": (lambda seed: text_set.CODE_COUNT, partial(texts, accept_goal=0.005, reject_goal=0.005)),
-    "text_model": (lambda seed: text_set.MODEL_COUNT, partial(texts, accept_goal=0.03, reject_goal=0.01)),
-    "planted": (lambda seed: planted_set.PRODUCT_COUNT, planted),
-    "fidelity": (lambda seed: fidelity_set.PRODUCT_COUNT, fidelity),
-    "cutout": (photo_count, cutout),
-    "duplicates": (lambda seed: duplicate_set.GROUP_COUNT, None),
+SECTIONS = {
+    "sharpness": Section(photo_count, asked.sharpness, sharpness),
+    "text_code": Section(
+        _fixed(text_set.CODE_COUNT), asked.text_code, partial(texts, accept_goal=0.005, reject_goal=0.005)
+    ),
+    "text_model": Section(
+        _fixed(text_set.MODEL_COUNT), asked.text_model, partial(texts, accept_goal=0.03, reject_goal=0.01)
+    ),
+    "planted": Section(_fixed(planted_set.PRODUCT_COUNT), asked.planted, planted),
+    "fidelity": Section(_fixed(fidelity_set.PRODUCT_COUNT), asked.fidelity, fidelity),
+    "cutout": Section(photo_count, asked.cutout, cutout),
+    "duplicates": Section(_fixed(duplicate_set.GROUP_COUNT), repeats.signed_group, repeats.judged),
 }
 
 
@@ -208,17 +189,16 @@ def main() -> int:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(given.processes, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         for name in names:
-            counted, summed = SECTIONS[name]
-            count = counted(given.seed)
+            section = SECTIONS[name]
+            count = section.count(given.seed)
             count = min(count, 60 if name.startswith("text") else QUICK) if given.quick else count
             started = time.perf_counter()
-            ask = asked.duplicates if summed is None else partial(asked.answers_of, name)
-            answers = [a for some in pool.map(partial(ask, given.seed), range(count)) for a in some]
+            found = [a for some in pool.map(partial(section.ask, given.seed), range(count)) for a in some]
             took_s = time.perf_counter() - started
-            print(f"\n== {name}, seed {given.seed}: {len(answers)} cases of {count}, {took_s:.0f} s")
-            missed += duplicates(answers) if summed is None else summed(answers)
+            print(f"\n== {name}, seed {given.seed}: {len(found)} cases of {count}, {took_s:.0f} s")
+            missed += section.judge(found)
             sys.stdout.flush()
-            kept[name] = [dataclasses.asdict(a) for a in answers]
+            kept[name] = [dataclasses.asdict(a) for a in found]
     if given.out is not None:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         given.out.write_text(json.dumps(kept, ensure_ascii=False, indent=0), encoding="utf-8")

@@ -1,26 +1,24 @@
 """What grading answers for each case of the sets: small plain records that a pool of processes can hand back.
 
-Only public functions are asked: `grade` and `ask` of quality.grade, `cut_out`, the distances of quality.duplicates.
+Only public functions are asked: `grade` and `ask` of quality.grade, `cut_out`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from benchmarks.quality_sets import damage, duplicate_set, fidelity_set, matte_set, planted_set, sharpness_set, text_set
+from benchmarks.quality_sets import fidelity_set, matte_set, planted_set, sharpness_set, text_set
 from benchmarks.quality_sets.photo_set import photo
 from benchmarks.quality_sets.production import library
-from zimage_core.domain import Finding, Mode, PlacedText, Placement, Signature
+from zimage_core.domain import Finding, Mode, PlacedText, Placement
 from zimage_core.imaging.cutout import CutOut, CutOutFailure, cut_out
 from zimage_core.imaging.pixels import Photo, Plane, Rgb
 from zimage_core.quality.checks import CHECKS
-from zimage_core.quality.duplicates import signature_of
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.grade import GradeInput, ask, grade
 from zimage_core.quality.reading import default_reader
@@ -42,16 +40,6 @@ class Answer:
     accepted: bool
     value: float
     why: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """The signature of one picture (or product photo) of the duplicate set."""
-
-    group: str
-    part: str
-    kind: str
-    signature: Signature
 
 
 @lru_cache(maxsize=1)
@@ -145,42 +133,6 @@ def cutout(seed: str, number: int) -> list[Answer]:
         iou = float((mine & true).sum() / max(1, (mine | true).sum()))
         answers.append(Answer(case.photo, part, kind, case.opaque, True, iou, made.warnings))
     return answers
-
-
-def duplicates(seed: str, number: int) -> list[Signed]:
-    """Sign the pictures of one group, and its product's photo as other copies of it would be cut out."""
-    signed = [
-        Signed(case.group, "pictures", case.kind, signature_of(case.kind, case.rgb, None, None))
-        for case in duplicate_set.group_of(seed, number)
-    ]
-    base = photo(seed, number)
-    copies: dict[str, Rgb] = {
-        "original": base.rgb,
-        "resized": np.asarray(cv2.resize(base.rgb, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), np.uint8),
-        "reencoded": damage.jpeg(base.rgb, 60),
-        "darkened": damage.exposed(base.rgb, 0.96),
-    }
-    for kind, rgb in copies.items():
-        made = cut_out(Photo(rgb, None, ""))
-        if isinstance(made, CutOut):
-            signature = signature_of(kind, rgb, made, Placement(1.0, 0.0, 0.0))
-            signed.append(Signed(f"{seed}-{number:03d}", "products", kind, signature))
-    return signed
-
-
-SECTIONS: dict[str, Callable[[str, int], list[Answer]]] = {
-    "sharpness": sharpness,
-    "text_code": text_code,
-    "text_model": text_model,
-    "planted": planted,
-    "fidelity": fidelity,
-    "cutout": cutout,
-}
-
-
-def answers_of(section: str, seed: str, number: int) -> list[Answer]:
-    """Return a section's answers for one number; at module level, so that a process pool can call it."""
-    return SECTIONS[section](seed, number)
 
 
 def _findings(given: GradeInput, names: tuple[str, ...]) -> list[Finding]:

@@ -1,0 +1,101 @@
+"""Which pictures grading takes for repeats of each other: every pair of the duplicate set, near or not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.quality_sets import damage, duplicate_set
+from benchmarks.quality_sets.figures import share_text
+from benchmarks.quality_sets.photo_set import photo
+from zimage_core.domain import Placement, Signature
+from zimage_core.imaging.cutout import CutOut, cut_out
+from zimage_core.imaging.pixels import Photo, Rgb
+from zimage_core.quality.duplicates import (
+    NEAR,
+    Cells,
+    picture_distance,
+    product_distance,
+    read_cells,
+    signature_of,
+)
+
+_PAIRS_AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The signature of one picture (or product photo) of the duplicate set."""
+
+    group: str
+    part: str
+    kind: str
+    signature: Signature
+
+
+def signed_group(seed: str, number: int) -> list[Signed]:
+    """Sign the pictures of one group, and its product's photo as other copies of it would be cut out."""
+    signed = [
+        Signed(case.group, "pictures", case.kind, signature_of(case.kind, case.rgb, None, None))
+        for case in duplicate_set.group_of(seed, number)
+    ]
+    base = photo(seed, number)
+    copies: dict[str, Rgb] = {
+        "original": base.rgb,
+        "resized": np.asarray(cv2.resize(base.rgb, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), np.uint8),
+        "reencoded": damage.jpeg(base.rgb, 60),
+        "darkened": damage.exposed(base.rgb, 0.96),
+    }
+    for kind, rgb in copies.items():
+        made = cut_out(Photo(rgb, None, ""))
+        if isinstance(made, CutOut):
+            signature = signature_of(kind, rgb, made, Placement(1.0, 0.0, 0.0))
+            signed.append(Signed(f"{seed}-{number:03d}", "products", kind, signature))
+    return signed
+
+
+def judged(signed: Sequence[Signed]) -> list[str]:
+    """Print precision and recall over all pairs of pictures, and of product photos; return the goals missed."""
+    missed = []
+    for part in sorted({one.part for one in signed}):
+        here = [one for one in signed if one.part == part]
+        codes = [s.signature.product if part == "products" else s.signature.picture for s in here]
+        cells = read_cells([code for code in codes if code is not None])
+        distance = product_distance if part == "products" else picture_distance
+        pairs = np.array(list(itertools.combinations(range(len(here)), 2)))
+        near = _near(distance, cells, pairs)
+        table: dict[str, list[bool]] = {}
+        for (i, j), found in zip(pairs.tolist(), near.tolist(), strict=True):
+            table.setdefault(_relation(here[i], here[j]), []).append(found)
+        repeats = [found for name, some in table.items() if name.startswith("repeat") for found in some]
+        hits, all_near = sum(repeats), int(near.sum())
+        print(f"{part}: recall {share_text(hits, len(repeats))}, precision {share_text(hits, all_near)}")
+        for name, some in sorted(table.items()):
+            print(f"    {name:32} near {sum(some)} of {len(some)}")
+        recall, precision = hits / max(1, len(repeats)), hits / max(1, all_near)
+        if recall < 0.95 or precision < 0.99:
+            missed.append(f"duplicates, {part}: recall {recall:.3f}, precision {precision:.4f}, goal 0.95 and 0.99")
+    return missed
+
+
+def _near(
+    distance: Callable[[Cells, Cells], NDArray[np.float32]], cells: Cells, pairs: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    parts = [pairs[k : k + _PAIRS_AT_ONCE] for k in range(0, len(pairs), _PAIRS_AT_ONCE)]
+    return np.concatenate([distance(cells.take(some[:, 0]), cells.take(some[:, 1])) for some in parts]) <= NEAR
+
+
+def _relation(one: Signed, other: Signed) -> str:
+    if one.group != other.group:
+        return "other product"
+    kinds = {one.kind, other.kind}
+    strange = kinds - set(duplicate_set.TRUE_KINDS) - {"darkened"}
+    if strange:
+        return ", ".join(sorted(strange))
+    rest = sorted(kinds - {"original"})
+    return f"repeat: {rest[0]}" if len(rest) == 1 else "repeat: two copies"
