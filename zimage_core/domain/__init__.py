@@ -20,6 +20,7 @@ Never:            reads a clock, a file, a network or a random number.
 """
 
 from zimage_core.domain.catalogue import Product, Refusal
+from zimage_core.domain.experience import Regeneration
 from zimage_core.domain.generation import Attempt, Change, Placement, attempt_id_of, attempt_size, seed_of
 from zimage_core.domain.identity import Box, content_id, to_plain
 from zimage_core.domain.likeness import Likeness, LikenessKind, Signature, SignedAttempt
@@ -71,6 +72,7 @@ __all__ = [
     "Promotion",
     "Prompt",
     "Refusal",
+    "Regeneration",
     "Release",
     "Rendition",
     "Run",

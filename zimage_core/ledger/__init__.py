@@ -9,7 +9,17 @@ Never:            overwrites or deletes history (a lease is not history: it is w
 """
 
 from zimage_core.ledger.leases import Lease
-from zimage_core.ledger.rows import RecordedVerdict, ReleaseEvent, RunEvent, RunOpening, RunRow, Tally
+from zimage_core.ledger.rows import FoundLikeness, RecordedVerdict, ReleaseEvent, RunEvent, RunOpening, RunRow, Tally
 from zimage_core.ledger.store import Ledger
 
-__all__ = ["Lease", "Ledger", "RecordedVerdict", "ReleaseEvent", "RunEvent", "RunOpening", "RunRow", "Tally"]
+__all__ = [
+    "FoundLikeness",
+    "Lease",
+    "Ledger",
+    "RecordedVerdict",
+    "ReleaseEvent",
+    "RunEvent",
+    "RunOpening",
+    "RunRow",
+    "Tally",
+]

@@ -75,12 +75,32 @@ CREATE TABLE lease (shard_id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL, epo
 """
 
 
-def _m001_first_tables(connection: Connection) -> None:
-    for statement in _FIRST_TABLES.strip().split(";\n"):
+_SIGNATURES = """
+CREATE TABLE signature (seq {SEQ}, attempt_id TEXT NOT NULL, version TEXT NOT NULL, picture TEXT NOT NULL, product TEXT,
+    at TEXT NOT NULL, UNIQUE (attempt_id, version));
+CREATE TABLE likeness (seq {SEQ}, attempt_id TEXT NOT NULL, other_attempt_id TEXT NOT NULL, kind TEXT NOT NULL,
+    payload TEXT NOT NULL, at TEXT NOT NULL, UNIQUE (attempt_id, other_attempt_id, kind));
+CREATE INDEX verdict_kind ON verdict (kind);
+"""
+
+
+def _execute(connection: Connection, statements: str) -> None:
+    for statement in statements.strip().split(";\n"):
         connection.execute(text(statement.rstrip(";").replace("{SEQ}", SEQ[connection.dialect.name])))
 
 
-MIGRATIONS: tuple[tuple[str, Callable[[Connection], None]], ...] = (("first tables", _m001_first_tables),)
+def _m001_first_tables(connection: Connection) -> None:
+    _execute(connection, _FIRST_TABLES)
+
+
+def _m002_signatures(connection: Connection) -> None:
+    _execute(connection, _SIGNATURES)
+
+
+MIGRATIONS: tuple[tuple[str, Callable[[Connection], None]], ...] = (
+    ("first tables", _m001_first_tables),
+    ("signatures of pictures", _m002_signatures),
+)
 """In order; the first is number 1."""
 
 

@@ -50,9 +50,10 @@ def chunks(things: Iterable[Thing], size: int = IDS_AT_ONCE) -> Iterator[list[Th
         yield chunk
 
 
-def _rows_of(
+def rows_of(
     connection: Connection, query: Select[Any], column: Column[str], ids: Iterable[str]
 ) -> Iterator[RowMapping]:
+    """Yield the rows of a query whose column is among the ids, asked for in chunks."""
     for chunk in chunks(dict.fromkeys(ids)):
         yield from connection.execute(query.where(column.in_(chunk))).mappings()
 
@@ -129,7 +130,7 @@ def promises(
     if shot_ids is None:
         rows: Iterable[RowMapping] = connection.execute(query).mappings()
     else:
-        rows = _rows_of(connection, query, table.c.shot_id, shot_ids)
+        rows = rows_of(connection, query, table.c.shot_id, shot_ids)
     products: dict[str, Product] = {}
     found = [_promise(row, products) for row in rows]
     return sorted(found, key=lambda promise: (promise.ordinal, promise.shot.shot_id))
@@ -158,7 +159,7 @@ def attempts(connection: Connection, shot_ids: Iterable[str]) -> dict[str, list[
     table = schema.attempt
     query = select(table.c.shot_id, table.c.payload).order_by(table.c.shot_id, table.c.number, table.c.seq)
     found: defaultdict[str, list[Attempt]] = defaultdict(list)
-    for row in _rows_of(connection, query, table.c.shot_id, shot_ids):
+    for row in rows_of(connection, query, table.c.shot_id, shot_ids):
         found[row["shot_id"]].append(from_json(Attempt, row["payload"]))
     return dict(found)
 
@@ -167,7 +168,7 @@ def attempts_by_id(connection: Connection, attempt_ids: Iterable[str]) -> dict[s
     """Return those of the attempts that are there."""
     table = schema.attempt
     query = select(table.c.attempt_id, table.c.payload)
-    rows = _rows_of(connection, query, table.c.attempt_id, attempt_ids)
+    rows = rows_of(connection, query, table.c.attempt_id, attempt_ids)
     return {row["attempt_id"]: from_json(Attempt, row["payload"]) for row in rows}
 
 
@@ -176,7 +177,7 @@ def failures(connection: Connection, shot_ids: Iterable[str]) -> dict[str, list[
     table = schema.engine_failure
     query = select(table.c.shot_id, table.c.payload).order_by(table.c.seq)
     found: defaultdict[str, list[Attempt]] = defaultdict(list)
-    for row in _rows_of(connection, query, table.c.shot_id, shot_ids):
+    for row in rows_of(connection, query, table.c.shot_id, shot_ids):
         found[row["shot_id"]].append(from_json(Attempt, row["payload"]))
     return dict(found)
 
@@ -187,18 +188,18 @@ def failure_sentences(connection: Connection, shot_ids: Iterable[str]) -> dict[s
     query = select(table.c.attempt_id, table.c.sentence, table.c.code).order_by(table.c.seq)
     return {
         row["attempt_id"]: row["sentence"] or row["code"]
-        for row in _rows_of(connection, query, table.c.shot_id, shot_ids)
+        for row in rows_of(connection, query, table.c.shot_id, shot_ids)
     }
 
 
 def grades(connection: Connection, column: Column[str], ids: Iterable[str]) -> list[Grade]:
     """Return the grades, with findings, whose `column` (grade_id or attempt_id) is among the ids."""
     query = select(schema.grade).order_by(schema.grade.c.seq)
-    rows = list(_rows_of(connection, query, column, ids))
+    rows = list(rows_of(connection, query, column, ids))
     findings: defaultdict[str, list[Finding]] = defaultdict(list)
     table = schema.finding
     asked = select(table.c.grade_id, table.c.payload).order_by(table.c.grade_id, table.c.ordinal)
-    for row in _rows_of(connection, asked, table.c.grade_id, (row["grade_id"] for row in rows)):
+    for row in rows_of(connection, asked, table.c.grade_id, (row["grade_id"] for row in rows)):
         findings[row["grade_id"]].append(from_json(Finding, row["payload"]))
     return [read_grade(row, tuple(findings[row["grade_id"]])) for row in rows]
 
@@ -207,14 +208,14 @@ def letters(connection: Connection, grade_ids: Iterable[str]) -> dict[str, str]:
     """Return the letter of each grade."""
     table = schema.grade
     query = select(table.c.grade_id, table.c.letter)
-    return {row["grade_id"]: row["letter"] for row in _rows_of(connection, query, table.c.grade_id, grade_ids)}
+    return {row["grade_id"]: row["letter"] for row in rows_of(connection, query, table.c.grade_id, grade_ids)}
 
 
 def verdicts(connection: Connection, run_id: str, shot_ids: Iterable[str]) -> dict[str, RecordedVerdict]:
     """Return the run's latest verdict on each attempt of these shots, by attempt_id."""
     table = schema.verdict
     query = select(table).where(table.c.run_id == run_id).order_by(table.c.seq)
-    return {row["attempt_id"]: read_verdict(row) for row in _rows_of(connection, query, table.c.shot_id, shot_ids)}
+    return {row["attempt_id"]: read_verdict(row) for row in rows_of(connection, query, table.c.shot_id, shot_ids)}
 
 
 def verdicts_on(connection: Connection, attempt_ids: Iterable[str], run_id: str | None) -> dict[str, RecordedVerdict]:
@@ -223,9 +224,7 @@ def verdicts_on(connection: Connection, attempt_ids: Iterable[str], run_id: str 
     query = select(table).order_by(table.c.seq)
     if run_id is not None:
         query = query.where(table.c.run_id == run_id)
-    return {
-        row["attempt_id"]: read_verdict(row) for row in _rows_of(connection, query, table.c.attempt_id, attempt_ids)
-    }
+    return {row["attempt_id"]: read_verdict(row) for row in rows_of(connection, query, table.c.attempt_id, attempt_ids)}
 
 
 def decisions(connection: Connection, attempt_ids: Iterable[str]) -> dict[str, list[Decision]]:
@@ -233,7 +232,7 @@ def decisions(connection: Connection, attempt_ids: Iterable[str]) -> dict[str, l
     table = schema.decision
     query = select(table.c.attempt_id, table.c.payload).order_by(table.c.seq)
     found: defaultdict[str, list[Decision]] = defaultdict(list)
-    for row in _rows_of(connection, query, table.c.attempt_id, attempt_ids):
+    for row in rows_of(connection, query, table.c.attempt_id, attempt_ids):
         found[row["attempt_id"]].append(from_json(Decision, row["payload"]))
     return dict(found)
 
@@ -247,7 +246,7 @@ def run_renditions(connection: Connection, run_id: str, shot_ids: Iterable[str] 
     query = select(table.c.payload).where(table.c.run_id == run_id).order_by(table.c.seq)
     if shot_ids is None:
         return [from_json(Rendition, payload) for payload in connection.execute(query).scalars()]
-    rows = _rows_of(connection, query, table.c.shot_id, shot_ids)
+    rows = rows_of(connection, query, table.c.shot_id, shot_ids)
     return [from_json(Rendition, row["payload"]) for row in rows]
 
 
@@ -255,7 +254,7 @@ def renditions(connection: Connection, rendition_ids: Iterable[str]) -> dict[str
     """Return the renditions that any run has recorded under these ids."""
     table = schema.rendition
     query = select(table.c.rendition_id, table.c.payload)
-    rows = _rows_of(connection, query, table.c.rendition_id, rendition_ids)
+    rows = rows_of(connection, query, table.c.rendition_id, rendition_ids)
     return {row["rendition_id"]: from_json(Rendition, row["payload"]) for row in rows}
 
 

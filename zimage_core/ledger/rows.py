@@ -17,11 +17,13 @@ from zimage_core.domain import (
     Decision,
     Finding,
     Grade,
+    Likeness,
     Promise,
     Refusal,
     Release,
     Rendition,
     Run,
+    Signature,
     Verdict,
     content_id,
     to_plain,
@@ -90,6 +92,14 @@ class RecordedVerdict:
     attempt_id: str
     grade_id: str | None
     verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLikeness:
+    """A likeness, and when it was found."""
+
+    likeness: Likeness
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +271,28 @@ def rendition_row(run_id: str, rendition: Rendition) -> dict[str, Any]:
         "attempt_id": rendition.attempt_id,
         "channel": rendition.channel,
         "payload": to_json(rendition),
+    }
+
+
+def signature_row(signature: Signature, at: datetime) -> dict[str, Any]:
+    """What an attempt's picture looks like, by the code of one version."""
+    return {
+        "attempt_id": signature.attempt_id,
+        "version": signature.version,
+        "picture": signature.picture,
+        "product": signature.product,
+        "at": time_text(at),
+    }
+
+
+def likeness_row(likeness: Likeness, at: datetime) -> dict[str, Any]:
+    """That an attempt shows what another one shows already, and when that was found."""
+    return {
+        "attempt_id": likeness.attempt_id,
+        "other_attempt_id": likeness.other_attempt_id,
+        "kind": likeness.kind,
+        "payload": to_json(likeness),
+        "at": time_text(at),
     }
 
 

@@ -99,6 +99,16 @@ release_event = Table(
     _text("kind"), _text("at"),
 )  # fmt: skip
 
+signature = Table(
+    "signature", metadata, _seq(), _text("attempt_id"), _text("version"), _text("picture"),
+    _text("product", nullable=True), _text("at"), UniqueConstraint("attempt_id", "version"),
+)  # fmt: skip
+
+likeness = Table(
+    "likeness", metadata, _seq(), _text("attempt_id"), _text("other_attempt_id"), _text("kind"), _text("payload"),
+    _text("at"), UniqueConstraint("attempt_id", "other_attempt_id", "kind"),
+)  # fmt: skip
+
 lease = Table(
     "lease", metadata, Column("shard_id", Text, primary_key=True), _text("owner"),
     Column("epoch", BigInteger, nullable=False), Column("expires_at_s", Float(53), nullable=False),

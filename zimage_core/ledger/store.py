@@ -14,18 +14,31 @@ from zimage_core.domain import (
     Attempt,
     Decision,
     Grade,
+    Likeness,
     Promise,
     Refusal,
+    Regeneration,
     Release,
     Rendition,
     Run,
     ShotOutcome,
+    Signature,
+    SignedAttempt,
     Verdict,
 )
-from zimage_core.ledger import accounts, leases, queries, rows, schema, writes
+from zimage_core.ledger import accounts, leases, looks, queries, rows, schema, writes
 from zimage_core.ledger.database import Database, insert_new
 from zimage_core.ledger.leases import Lease
-from zimage_core.ledger.rows import RecordedVerdict, ReleaseEvent, ReleaseKind, RunEvent, RunOpening, RunRow, Tally
+from zimage_core.ledger.rows import (
+    FoundLikeness,
+    RecordedVerdict,
+    ReleaseEvent,
+    ReleaseKind,
+    RunEvent,
+    RunOpening,
+    RunRow,
+    Tally,
+)
 from zimage_core.standing import Standing
 
 ROWS_PER_COMMIT = 500
@@ -229,6 +242,40 @@ class Ledger:
         """Return the decisions on each attempt, the latest last; attempts without any are not in the answer."""
         with self._database.reading() as connection:
             return queries.decisions(connection, attempt_ids)
+
+    # ------------------------------------------------------------ looks, and what was learnt
+
+    def record_signatures(self, signatures: Iterable[Signature], *, lease: Lease | None = None) -> int:
+        """Keep what pictures look like; return how many were new. The first one of an attempt and version stays."""
+        at = self._clock()
+        given = sorted(signatures, key=lambda signature: signature.attempt_id)
+        return self._insert(schema.signature, [rows.signature_row(one, at) for one in given], lease=lease)
+
+    def signatures(self, attempt_ids: Iterable[str], version: str) -> dict[str, Signature]:
+        """Return those of the attempts' signatures that are there, by attempt_id, of one version of the code."""
+        with self._database.reading() as connection:
+            return looks.signatures(connection, attempt_ids, version)
+
+    def kept_elsewhere(self, run_id: str, version: str) -> list[SignedAttempt]:
+        """Return the signed pictures that other runs have kept of SKUs and scenes that this run does not promise."""
+        with self._database.reading() as connection:
+            return list(looks.kept_elsewhere(connection, run_id, version))
+
+    def record_likenesses(self, found: Iterable[Likeness], *, lease: Lease | None = None) -> int:
+        """Keep which attempts repeat which; return how many were new. A pair keeps the moment it was first found."""
+        at = self._clock()
+        given = sorted(found, key=lambda one: (one.attempt_id, one.other_attempt_id))
+        return self._insert(schema.likeness, [rows.likeness_row(one, at) for one in given], lease=lease)
+
+    def likenesses(self, attempt_ids: Iterable[str]) -> dict[str, list[FoundLikeness]]:
+        """Return what each attempt was found to repeat and when; attempts without any are not in the answer."""
+        with self._database.reading() as connection:
+            return looks.likenesses(connection, attempt_ids)
+
+    def regenerations(self, before: datetime) -> list[Regeneration]:
+        """Return what was made again and judged before a moment, oldest first: what policy learns from."""
+        with self._database.reading() as connection:
+            return looks.regenerations(connection, before)
 
     # ------------------------------------------------------------ publishing
 
