@@ -115,24 +115,24 @@ def regenerations(connection: Connection, before: datetime) -> list[Regeneration
     )
     rows = list(connection.execute(asked.order_by(table.c.seq.desc()).limit(REGENERATIONS_AT_MOST)))[::-1]
     first = attempts_by_id(connection, (row.attempt_id for row in rows))
-    pairs: dict[tuple[str, str, str], tuple[Attempt, str | None]] = {}
+    pairs: dict[tuple[str, str], tuple[str, Attempt, str | None]] = {}
     for row in rows:
         change, attempt = from_json(Verdict, row.payload).change, first.get(row.attempt_id)
         if change is not None and attempt is not None:
             made = attempt_id_of(row.shot_id, attempt.number + 1, change)
-            pairs[row.run_id, row.attempt_id, made] = (attempt, row.grade_id)
-    second = attempts_by_id(connection, (made for _, _, made in pairs))
+            pairs.setdefault((row.attempt_id, made), (row.run_id, attempt, row.grade_id))  # other runs find it made
+    second = attempts_by_id(connection, (made for _, made in pairs))
     judged = _judged(connection, second, before)
-    grades = [grade_id for _, grade_id in pairs.values()] + list(judged.values())
-    failing = _failing(connection, (grade_id for grade_id in grades if grade_id is not None))
-    repeated = likenesses(connection, {attempt_id for _, first_id, made in pairs for attempt_id in (first_id, made)})
+    grade_ids = [grade_id for _, _, grade_id in pairs.values()] + list(judged.values())
+    failing = _failing(connection, (grade_id for grade_id in grade_ids if grade_id is not None))
+    repeated = likenesses(connection, {attempt_id for pair in pairs for attempt_id in pair})
     found = []
-    for (run_id, first_id, made), (attempt, grade_id) in pairs.items():
+    for (first_id, made), (run_id, attempt, grade_id) in pairs.items():
         again = second.get(made)
         if again is None or (again.object_key is not None and (run_id, made) not in judged):
             continue
         was = {*failing.get(grade_id or "", ()), *_kinds(repeated, first_id, before)}
-        left = None
+        left: set[str] | None = None
         if again.object_key is not None:
             left = {*failing.get(judged[run_id, made] or "", ()), *_kinds(repeated, made, before)}
         found.append(
