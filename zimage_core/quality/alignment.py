@@ -30,13 +30,19 @@ FOUND_SIMILARITY: Final = 0.55
 SURE_SIMILARITY: Final = 0.9
 """... and from which no other place need be tried."""
 LIKENESS_SIDE_PX: Final = 320
-_LEVELS: Final = ((48, 8, 0.07), (112, 5, 0.03))
+_LEVELS: Final = ((48, 8, 0.07), (112, 5, 0.03), (176, 5, None))
 """Coarse to fine: long side of the product's raster, rounds, and how near to the outline, over that side, the picture
-may still show a product that stands aside."""
+may still show a product that stands aside. None: the outline is left out, for a shadow at the foot moves it, and what
+is printed and woven inside decides, as far as there is any."""
+_HELD: Final = np.array([2e7, 4e2, 4e2, 0.0, 0.0, 0.0, 0.0])
+"""How firmly the inside holds on to where the outline led: 0.5 % of zoom and 1 raster px, against some grey levels."""
 _PAD_RATIO: Final = 0.16  # surroundings that are looked at, over the raster
 _COARSE: Final = 4
 _SPREAD_RATIO: Final = 0.06
 _SOFT_PX: Final = 1.0
+_TERMS: Final = 7
+_FREE: Final = np.zeros(_TERMS)
+_INSIDE: Final = 0.98
 _CALM_LEVELS: Final = 6.0
 _STILL_PX: Final = 0.01
 _SEARCH_PX: Final = 96  # short side of the raster on which `find` looks everywhere
@@ -117,7 +123,9 @@ def refine(grey: Plane, likeness: Likeness, near: Placement) -> Standing:
     placement, similarity = near, -1.0
     for long_side_px, rounds, clear_ratio in _LEVELS:
         raster = _raster_of(likeness, long_side_px, clear_ratio)
-        placement, similarity = _fitted(grey, raster, placement, rounds)
+        held = _HELD if clear_ratio is None else _FREE
+        placement, alike = _fitted(grey, raster, placement, rounds, held)
+        similarity = similarity if clear_ratio is None else alike
     return Standing(placement, similarity)
 
 
@@ -159,7 +167,7 @@ def _centred(likeness: Likeness, scale: float, x_px: float, y_px: float) -> Plac
 # ---------------------------------------------------------------- the fit
 
 
-def _raster_of(likeness: Likeness, long_side_px: int, clear_ratio: float) -> _Raster:
+def _raster_of(likeness: Likeness, long_side_px: int, clear_ratio: float | None) -> _Raster:
     height, width = likeness.alpha.shape
     shrink = long_side_px / max(width, height)
     size = (max(4, round(width * shrink)), max(4, round(height * shrink)))
@@ -170,20 +178,33 @@ def _raster_of(likeness: Likeness, long_side_px: int, clear_ratio: float) -> _Ra
         for plane in (cv2.cvtColor(likeness.rgb, cv2.COLOR_RGB2GRAY), likeness.alpha)
     )
     share = _soft(alpha.astype(np.float32) * np.float32(1.0 / 255.0))
-    reach = 2 * max(1, round(clear_ratio * long_side_px)) + 1
-    clear = (cv2.dilate(share, np.ones((reach, reach), np.uint8)) < 0.02).astype(np.float32)
-    near = np.asarray(cv2.dilate(share, np.ones((5, 5), np.uint8)), dtype=np.float32)
+    near, clear = _inside(share) if clear_ratio is None else _around(share, clear_ratio * long_side_px)
     return _Raster(
         _soft(grey.astype(np.float32)), share, clear, near, (per_x, per_y), likeness.left, likeness.top, pad_px
     )
 
 
-def _fitted(grey: Plane, raster: _Raster, near: Placement, rounds: int) -> tuple[Placement, float]:
+def _inside(share: Floats) -> tuple[Floats, Floats]:
+    """Return the weights (near, clear) of a raster on which only the inside of the product counts."""
+    inside = cv2.erode((share > _INSIDE).astype(np.float32), np.ones((7, 7), np.uint8), borderValue=0)
+    return np.asarray(inside, dtype=np.float32), np.zeros_like(share)
+
+
+def _around(share: Floats, astray_px: float) -> tuple[Floats, Floats]:
+    """Return the weights (near, clear) of a raster on which the outline counts, give or take `astray_px`."""
+    reach = 2 * max(1, round(astray_px)) + 1
+    clear = (cv2.dilate(share, np.ones((reach, reach), np.uint8)) < 0.02).astype(np.float32)
+    return np.asarray(cv2.dilate(share, np.ones((5, 5), np.uint8)), dtype=np.float32), clear
+
+
+def _fitted(
+    grey: Plane, raster: _Raster, near: Placement, rounds: int, held: NDArray[np.float64]
+) -> tuple[Placement, float]:
     """Return the placement at which picture and product agree best, and their correlation there."""
     height, width = raster.alpha.shape
     patch, to_patch = _patch(grey, raster, near)
     place = np.array([1.0, 0.0, 0.0])  # zoom, shift in raster px, over the placement it started from
-    light = np.array([1.0, 0.0])  # gain and offset of the product's light
+    light = np.array([1.0, 0.0, 0.0, 0.0])  # gain, its slope across and down, offset of the product's light
     u = np.arange(width, dtype=np.float32)[None, :] + np.float32(0.5 - width / 2)
     v = np.arange(height, dtype=np.float32)[:, None] + np.float32(0.5 - height / 2)
     for _ in range(rounds):
@@ -192,28 +213,42 @@ def _fitted(grey: Plane, raster: _Raster, near: Placement, rounds: int) -> tuple
         both = (seen + wanted) * np.float32(0.5)
         dx, dy = cv2.Sobel(both, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(both, cv2.CV_32F, 0, 1, scale=0.125)
         off = seen - wanted
-        calm = max(_CALM_LEVELS, 1.5 * float(np.median(np.abs(off[raster.near > 0.5]))))
+        calm = max(_CALM_LEVELS, 1.5 * _median_of(np.abs(off), raster.near))
         weight = weight / (1.0 + np.square(off * np.float32(1.0 / calm)))
-        terms = np.stack([-(dx * u + dy * v), -dx, -dy, raster.grey, raster.alpha]).reshape(5, -1)
+        slopes = (raster.grey * (u * np.float32(2 / width)), raster.grey * (v * np.float32(2 / height)))
+        terms = np.stack([-(dx * u + dy * v), -dx, -dy, raster.grey, *slopes, raster.alpha]).reshape(_TERMS, -1)
         weighted = terms * weight.reshape(1, -1)
         system = (weighted @ terms.T).astype(np.float64)
-        system[np.diag_indices(5)] = system[np.diag_indices(5)] * 1.001 + 0.01
-        step = np.linalg.solve(system, (weighted @ off.reshape(-1)).astype(np.float64))
+        system[np.diag_indices(_TERMS)] = system[np.diag_indices(_TERMS)] * 1.001 + 0.01 + held
+        pull = (weighted @ off.reshape(-1)).astype(np.float64)
+        pull[:3] -= held[:3] * (place - (1.0, 0.0, 0.0))
+        step = np.linalg.solve(system, pull)
         moved = np.clip(step[:3], (-0.05, -3.0, -3.0), (0.05, 3.0, 3.0))
         place = place + moved
         place[0] = min(max(place[0], 0.8), 1.25)
-        light = np.clip(light + step[3:], (0.4, -60.0), (2.0, 60.0))
+        light = np.clip(light + step[3:], (0.4, -0.3, -0.3, -60.0), (2.0, 0.3, 0.3, 60.0))
         if max(abs(moved[0]) * max(height, width) / 2, abs(moved[1]), abs(moved[2])) < _STILL_PX:
             break
     seen = _seen(patch, place, to_patch, (width, height))
     return _placement_at(raster, near, place), _correlation(seen, _wanted(seen, raster, light)[0], raster.near)
 
 
+def _median_of(plane: Floats, weight: Floats) -> float:
+    chosen = plane[weight > 0.5]
+    return float(np.median(chosen)) if chosen.size else 0.0
+
+
 def _wanted(seen: Floats, raster: _Raster, light: NDArray[np.float64]) -> tuple[Floats, Floats]:
     """Return the product laid over the picture's own surroundings, and how far each pixel of that can be believed."""
+    height, width = raster.alpha.shape
+    gain, across, down, offset = (np.float32(value) for value in light)
+    lit = gain + across * np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    lit = lit + down * np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    wanted = lit * raster.grey + offset * raster.alpha
+    if not raster.clear.any():
+        return wanted + (1.0 - raster.alpha) * seen, raster.near
     around, unrest = _surroundings(seen, raster.clear)
-    gain, offset = np.float32(light[0]), np.float32(light[1])
-    wanted = gain * raster.grey + offset * raster.alpha + (1.0 - raster.alpha) * around
+    wanted += (1.0 - raster.alpha) * around
     behind = np.float32(1.0 / (1.0 + (unrest / _CALM_LEVELS) ** 2))
     return wanted, raster.near * (raster.alpha + (1.0 - raster.alpha) * behind)
 

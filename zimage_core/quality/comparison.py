@@ -46,7 +46,7 @@ _DARKEST: Final = 8.0
 _LIGHTEST: Final = 250.0
 _GAINS: Final = (0.78, 1.28)
 _SLOPE: Final = 0.12
-_WARMTH: Final = 0.07
+_WARMTH: Final = 0.045
 _WARM: Final = np.array([1.0, 0.0, -1.0])
 _HUE_CHROMA: Final = 8.0
 

@@ -121,6 +121,9 @@ class Checks(Strict):
     fidelity_colour: Rule
     cropping: Rule
     fill: Rule
+    centring: Rule
+    seams: Rule
+    shadow_direction: Rule
     separation: Rule
     background_purity: PurityRule
     brand_colours: BrandRule

@@ -1,0 +1,117 @@
+"""Does the shadow fall where the scene's light would throw it? A product shaded on its lit side looks cut in.
+
+The floor just beside the product's foot is compared left and right: away from the light it lies in the shadow. Light
+that falls off across the whole floor is no shadow: what is still seen further out is taken off, and where the two
+accounts disagree, or no side is darker, nothing is said. Packshots, closeups and flat lays are not asked.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from zimage_core.domain import Box, Finding
+from zimage_core.imaging.composite import VISIBLE_ALPHA, visible_box
+from zimage_core.imaging.pixels import Plane
+from zimage_core.quality.evidence import Evidence
+from zimage_core.quality.findings import measured, not_applicable
+from zimage_core.quality.rubric import Rubric
+
+NAME = "shadow_direction"
+
+_SIDE_PX: Final = 256
+_LEAST_ASIDE: Final = 0.3  # sine of the azimuth: light from 17 degrees and less aside throws no shadow to a side
+_HIGHEST_DEG: Final = 75.0
+_CLEAR: Final = 0.02
+_CLEAR_ALPHA: Final = 6
+_REACH_RATIO: Final = 0.45
+_ABOVE_RATIO: Final = 0.16
+_BELOW_RATIO: Final = 0.05
+_FAR_FROM: Final = 1.3
+_LEAST_SEEN: Final = 0.35
+_BLACK: Final = 4.0  # keeps the logarithm of deep shadows calm
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Darkness:
+    """How much darker the floor right of the product is than left of it, log of luma; `local` without the fall-off."""
+
+    near: float
+    local: float
+
+
+def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
+    """Return how much darker the floor is on the side away from the light: negative where the shadow is opposite."""
+    light, alpha = evidence.given.scene.stage.light, evidence.product_alpha
+    aside = math.sin(math.radians(light.azimuth_deg))
+    if abs(aside) < _LEAST_ASIDE or light.elevation_deg > _HIGHEST_DEG:
+        return (not_applicable(NAME, "The scene's light throws no shadow to either side."),)
+    if alpha is None or evidence.product_box is None:
+        return (not_applicable(NAME, evidence.product_unknown or "The product does not show."),)
+    seen = darker_to_the_right(evidence.grey, alpha)
+    if seen is None:
+        return (not_applicable(NAME, "Too little floor is seen beside the product to look for its shadow."),)
+    if abs(seen.near) < _CLEAR or seen.near * seen.local < 0.0:
+        return (not_applicable(NAME, "The product throws no clear shadow to one side."),)
+    away = "right" if aside < 0.0 else "left"
+    value = seen.near if away == "right" else -seen.near
+    passes = value >= rubric.limit(NAME)
+    fallen = away if value > 0.0 else {"right": "left", "left": "right"}[away]
+    sentence = (
+        f"The shadow falls to the {fallen}, away from the scene's light."
+        if value > 0.0
+        else f"The shadow falls to the {fallen}, but the scene is lit from the {fallen}."
+    )
+    return (measured(rubric, NAME, value, "log luma", sentence, box=None if passes else evidence.product_box),)
+
+
+def darker_to_the_right(grey: Plane, alpha: Plane) -> Darkness | None:
+    """Return the floor's darkness beside the product's foot, right against left; None where too little is seen."""
+    shrink = _SIDE_PX / max(grey.shape)
+    size = (max(8, round(grey.shape[1] * shrink)), max(8, round(grey.shape[0] * shrink)))
+    luma = np.log(cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32) + np.float32(_BLACK))
+    cover = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    if not (cover >= VISIBLE_ALPHA).any():
+        return None
+    box = visible_box(cover)
+    reach = max(6, round(_REACH_RATIO * min(box.width_px, 1.2 * box.height_px)))
+    free = cv2.dilate(cover, np.ones((3, 3), np.uint8)) < _CLEAR_ALPHA
+    left, right = (_beside(np.where(free, luma, np.nan), cover, box, reach, side) for side in (-1, 1))
+    near = [_middle(part[:, :reach]) for part in (left, right)]
+    if near[0] is None or near[1] is None:
+        return None
+    darker = near[0] - near[1]
+    far = [_middle(part[:, round(_FAR_FROM * reach) :]) for part in (left, right)]
+    if far[0] is None or far[1] is None:
+        return Darkness(darker, darker)
+    nearness = (box.width_px / 2 + 0.5 * reach) / (box.width_px / 2 + 1.65 * reach)
+    return Darkness(darker, darker - nearness * (far[0] - far[1]))
+
+
+def _beside(luma: Floats, cover: Plane, box: Box, reach: int, side: int) -> Floats:
+    """Return the rows of floor at the foot, (rows, 2 * reach), outwards from the product's edge; NaN = not seen."""
+    height, width = luma.shape
+    size = min(box.width_px, 1.2 * box.height_px)
+    first = max(0, box.bottom_px - max(4, round(_ABOVE_RATIO * size)))
+    last = min(height, box.bottom_px + max(2, round(_BELOW_RATIO * size)))
+    rows = []
+    for row in range(first, last):
+        solid = np.flatnonzero((cover[max(0, row - 1) : row + 2] >= VISIBLE_ALPHA).any(axis=0))
+        edge = int(solid[0 if side < 0 else -1]) if solid.size else (box.x_px if side < 0 else box.right_px - 1)
+        at = edge + side * (2 + np.arange(2 * reach))
+        inside = (at >= 0) & (at < width)
+        rows.append(np.where(inside, luma[row, np.clip(at, 0, width - 1)], np.nan))
+    return np.asarray(rows, dtype=np.float32).reshape(-1, 2 * reach)
+
+
+def _middle(part: Floats) -> float | None:
+    """Return the median of what is seen, None where that is too little."""
+    known = part[np.isfinite(part)]
+    return float(np.median(known)) if known.size >= max(8.0, _LEAST_SEEN * part.size) else None
