@@ -15,14 +15,15 @@ from zimage_core.domain.names import Mode
 class Change:
     """How an attempt departs from the shot's plan. Attempt 1 changes nothing; `why` says which finding asked for it.
 
-    `backdrop`: contrast = a backdrop that sets the product off; plain = one quiet tone, no pattern.
+    `backdrop`: contrast = a backdrop that sets the product off; plain = one quiet tone, no pattern; palette = the
+    scene's own colours, named (to a model) or exact (in the studio).
     `size`: smaller = fewer pixels than planned, for a photo that is not sharp enough for more (see `attempt_size`).
     `wording`: which paraphrase of the prompt; the model varies little by seed alone.
     `layout`: which overlay layout. `mode`: a safer way to make the picture, None = as planned.
     """
 
     wording: int = 0
-    backdrop: Literal["as_planned", "contrast", "plain"] = "as_planned"
+    backdrop: Literal["as_planned", "contrast", "plain", "palette"] = "as_planned"
     layout: int = 0
     size: Literal["as_planned", "smaller"] = "as_planned"
     mode: Mode | None = None

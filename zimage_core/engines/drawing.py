@@ -18,6 +18,7 @@ import numpy as np
 
 from zimage_core.domain import Change, Language, Mode, Placement, Prompt, Stage
 from zimage_core.engines.base import RenderRequest
+from zimage_core.engines.colour_words import palette_words
 from zimage_core.errors import BadImage, EngineRefused, ImageError
 from zimage_core.imaging.composite import OPAQUE_ALPHA, paste_premultiplied, placed_premultiplied
 from zimage_core.imaging.cutout import CutOut
@@ -182,7 +183,10 @@ def _worded(request: RenderRequest) -> tuple[str, tuple[str, ...]]:
     asked = _asked_ground(request.change, request.mode, request.reference)
     if asked is None:
         return prompt.text, notes
-    clause = _GROUND_WORDS[asked, prompt.language]
+    if asked == "palette":
+        clause = palette_words(request.scene.stage.palette, prompt.language)
+    else:
+        clause = _GROUND_WORDS[asked, prompt.language]
     added = f"The prompt also says “{clause}”: a model cannot be given a backdrop's colour, only words for it."
     return _with_clause(prompt, clause), (*notes, added)
 
@@ -190,8 +194,8 @@ def _worded(request: RenderRequest) -> tuple[str, tuple[str, ...]]:
 def _asked_ground(change: Change, mode: Mode, cutout: CutOut | None) -> str | None:
     if change.backdrop == "as_planned":
         return None
-    if change.backdrop == "plain":
-        return "plain"
+    if change.backdrop in ("plain", "palette"):
+        return change.backdrop
     if mode == "text" or cutout is None:
         return "contrast"
     return "dark" if _lightness(cutout) > LIGHT_PRODUCT_L else "pale"
@@ -221,7 +225,7 @@ def _ground(request: RenderRequest, width_px: int, height_px: int) -> Rgb:
     stage, change = request.scene.stage, request.change
     palette = stage.palette or ("#d9d4cc",)
     wall = _lab_of(palette[0])
-    floor = wall if change.backdrop != "as_planned" else _lab_of(palette[min(1, len(palette) - 1)])
+    floor = wall if change.backdrop in ("contrast", "plain") else _lab_of(palette[min(1, len(palette) - 1)])
     asked = _asked_ground(change, request.mode, request.reference)
     if asked in ("dark", "pale"):
         wall = floor = np.array([_DARK_L if asked == "dark" else _PALE_L, wall[1], wall[2]], dtype=np.float32)

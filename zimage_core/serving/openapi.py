@@ -18,7 +18,7 @@ _REF: Final = "#/components/schemas/{model}"
 WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Change": {
         "wording": "Which paraphrase of the prompt; 0 = the first.",
-        "backdrop": "contrast = one that sets the product off; plain = one quiet tone.",
+        "backdrop": "contrast = one that sets the product off; plain = one quiet tone; palette = the scene's own.",
         "layout": "Which layout of the texts that are drawn over the picture later.",
         "size": "smaller = fewer pixels than planned.",
         "mode": "Another way to make the picture than planned; null = as planned.",

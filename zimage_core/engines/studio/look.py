@@ -35,11 +35,13 @@ def settle(stage: Stage, change: Change, outline: NDArray[np.float32], rng: np.r
 
     The palette's first colour is the backdrop's, the second the floor's, the rest are for what stands about; each moves
     a little with the seed. A backdrop that would swallow the product is moved away from it in lightness, hue kept;
-    change.backdrop "contrast" asks for a tone at least 38 L* away, "plain" for one tone without pattern.
+    change.backdrop "contrast" asks for a tone at least 38 L* away, "plain" for one tone without pattern,
+    "palette" for the palette's colours as they are.
     """
     palette = stage.palette or ("#e9e4dc",)
-    wall = tone.nudged(palette[0], rng)
-    floor = tone.nudged(palette[1] if len(palette) > 1 else palette[0], rng)
+    amount = 0.0 if change.backdrop == "palette" else 1.0
+    wall = tone.nudged(palette[0], rng, amount)
+    floor = tone.nudged(palette[1] if len(palette) > 1 else palette[0], rng, amount)
     accents = palette[2:] if len(palette) > 2 else palette
     pattern = change.backdrop != "plain"
     if change.backdrop == "contrast":
