@@ -20,7 +20,7 @@ from zimage_core.quality.grade import GradeInput
 
 Rng = np.random.Generator
 SIDE_PX = 1024
-PRODUCT_COUNT = 48
+PRODUCT_COUNT = 40
 ACCEPTED = ("same", "relit", "jpeg_80", "shifted_1", "shifted_2", "scaled_2", "relit_jpeg_shifted")
 CHANGED = ("hue_20", "lab_12", "warp_4", "texture_lost", "label_scrambled", "other_product")
 

@@ -32,7 +32,7 @@ from zimage_core.imaging.pixels import Rgb
 from zimage_core.quality.grade import GradeInput
 
 Rng = np.random.Generator
-PRODUCT_COUNT = 30
+PRODUCT_COUNT = 28
 
 
 @dataclass(frozen=True, slots=True, eq=False)
