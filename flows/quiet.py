@@ -46,6 +46,7 @@ def set_up_terminal(*, verbose: bool) -> None:
         PREFECT_LOGGING_EXTRA_LOGGERS=OURS,
         PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW="ignore",  # an engine's own threads belong to no flow run
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120",  # 20 s are not enough beside other heavy work
     )
     logging.getLogger(OURS).setLevel(logging.INFO)
     if verbose or is_calm():

@@ -28,6 +28,7 @@ def coded(body: bytes, coding: str) -> Answer:
         (zlib.compress(WORDS), "deflate"),
         (WORDS, "identity"),
     ],
+    ids=["gzip", "its old name", "deflate", "as it is"],
 )
 def test_a_compressed_body_is_read(body: bytes, coding: str) -> None:
     with serving(in_turn(coded(body, coding))) as server:
@@ -61,6 +62,7 @@ def test_a_body_that_unpacks_to_more_than_is_taken_is_unpacked_no_further(coding
         (WORDS, "br", "coded as 'br'"),
         (gzip.compress(gzip.compress(WORDS)), "gzip, gzip", "coded as 'gzip, gzip'"),
     ],
+    ids=["cut short", "damaged", "brotli", "twice"],
 )
 def test_what_cannot_be_unpacked_is_named_and_may_be_asked_for_again(body: bytes, coding: str, said: str) -> None:
     with serving(in_turn(coded(body, coding))) as server:
