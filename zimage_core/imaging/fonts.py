@@ -50,6 +50,7 @@ _LATIN_FILES = frozenset(
         (("DejaVuSans", "DejaVuSerif"), ("", "-Bold")),
         (("DejaVuSansCondensed", "DejaVuSansMono"), ("-Bold",)),
         (("DejaVuSans",), ("-Oblique", "-BoldOblique")),
+        (("DejaVuSerif",), ("-Italic", "-BoldItalic")),
         (("LiberationSans", "LiberationSerif", "LiberationSansNarrow"), ("-Regular", "-Bold", "-BoldItalic")),
         (("Arial", "Georgia", "Times New Roman", "Impact", "Futura", "Verdana"), ("", " Bold")),
     )

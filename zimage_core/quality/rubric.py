@@ -128,6 +128,7 @@ class Checks(Strict):
     background_purity: PurityRule
     brand_colours: BrandRule
     unexpected_text: Rule
+    watermark: Rule
 
 
 class ScorerRule(Rule):

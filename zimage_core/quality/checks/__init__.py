@@ -29,6 +29,7 @@ from zimage_core.quality.checks import (
     text_pixels,
     text_truth,
     unexpected_text,
+    watermark,
 )
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.rubric import Rubric
@@ -71,5 +72,6 @@ CHECKS: tuple[Check, ...] = (
     Check(shadow_direction.NAME, shadow_direction.measure),
     Check(brand_colours.NAME, brand_colours.measure),
     Check(unexpected_text.NAME, unexpected_text.measure),
+    Check(watermark.NAME, watermark.measure),
 )
 """Every check, the decisive ones first and the dearest last."""

@@ -11,7 +11,8 @@ from zimage_core.domain import Box, Finding, Language, PlacedText
 from zimage_core.imaging.pixels import Rgb
 from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured, not_applicable
-from zimage_core.quality.reading import Reading, same_text
+from zimage_core.quality.reading import Reading, plain, same_text
+from zimage_core.quality.reading.glyphs import likeness
 from zimage_core.quality.rubric import Rubric
 
 NAME = "text_truth"
@@ -20,6 +21,10 @@ _TWO_LINES_BELOW = 0.55
 _NARROW_EM = 0.5
 _BAR_SHARE = 0.9
 _MAX_BAR_RATIO = 0.25
+_AROUND_RATIO = 0.4
+_LIKE_ITSELF = 0.85  # of a glyph set in its own face; other characters stay below it or beat the text's own
+_CLEARLY = 0.03
+_LOOKS_RIGHT = 0.75
 _DOUBT = 0.5  # between veto and cap, so that a person decides: the readers disagree, or the text may not veto
 
 
@@ -49,7 +54,10 @@ def _check(evidence: Evidence, rubric: Rubric, text: PlacedText) -> Finding:
         reading = max(reading, again, key=lambda look: look.certainty)
     value, score = reading.certainty, rule.curve.score(reading.certainty)
     sentence = f"The {role} reads '{text.text}'."
-    if score < rubric.cap_below:
+    if score < rubric.cap_below and _looks_right(evidence, text, lines, reading.read):
+        score = max(score, _LOOKS_RIGHT)
+        sentence = f"The {role} has the glyphs of '{text.text}', though one reader reads '{reading.read}'."
+    elif score < rubric.cap_below:
         agrees = _second_reader_agrees(evidence, lines, text)
         score = max(score, _DOUBT) if agrees or text.role not in rule.veto_roles else score
         sentence = _sentence(role, text.text, reading, agrees)
@@ -63,6 +71,27 @@ def _check(evidence: Evidence, rubric: Rubric, text: PlacedText) -> Finding:
         score=score,
         may_veto=text.role in rule.veto_roles,
     )
+
+
+def _looks_right(evidence: Evidence, text: PlacedText, lines: tuple[Rgb, ...], read: str) -> bool:
+    """Tell whether the glyphs are the text's, and clearly not those of what was read (減 for 减): the face is known."""
+    if len(lines) != 1 or text.role == "original_price":
+        return False
+    finished, box = evidence.given.finished_rgb, text.box
+    rows, columns = window(box, finished.shape[1], finished.shape[0], grow_px=round(_AROUND_RATIO * box.height_px))
+    inner = window(box, finished.shape[1], finished.shape[0], grow_px=round(_SLOP_RATIO * box.height_px))[1]
+    width_px = columns.stop - columns.start
+    centres = [
+        (inner.start - columns.start + centre * (inner.stop - inner.start)) / width_px
+        for centre in evidence.reader.align(lines[0], text.text).centres
+    ]
+    around: Rgb = np.ascontiguousarray(finished[rows, columns])
+    meant = likeness(around, text.text, centres, box.height_px)
+    if meant.worst < _LIKE_ITSELF or same_text(read, text.text):
+        return meant.worst >= _LIKE_ITSELF
+    if len(plain(read)) != len(plain(text.text)):
+        return False
+    return likeness(around, read, centres, box.height_px).worst < meant.worst - _CLEARLY
 
 
 def _second_reader_agrees(evidence: Evidence, lines: tuple[Rgb, ...], text: PlacedText) -> bool:

@@ -1,6 +1,8 @@
-"""Is there text nobody asked for? Image models write pseudo-letters and watermarks; photo and overlay do not.
+"""Is there text nobody asked for? Image models write pseudo-letters; photo and overlay do not.
 
-The detector costs a quarter of a second, so the rubric asks this of model-drawn pictures only.
+The detector takes any plain shape on a plain ground for text (a disc, a block: 0.95 sure), so what it finds counts only
+where the recogniser reads letters. What the product's own label says, known from the reference cut-out, is allowed, and
+so is what was asked for. The detector costs a quarter of a second: the rubric asks this of model-drawn pictures only.
 """
 
 from __future__ import annotations
@@ -9,31 +11,70 @@ import numpy as np
 
 from zimage_core.domain import Box, Finding
 from zimage_core.imaging.composite import VISIBLE_ALPHA
+from zimage_core.imaging.cutout import CutOut
+from zimage_core.imaging.pixels import Rgb
 from zimage_core.quality.evidence import Bools, Evidence, window
 from zimage_core.quality.findings import measured
+from zimage_core.quality.reading import Reader, closeness
+from zimage_core.quality.reading.anywhere import ReadLine, is_writing, read_lines
 from zimage_core.quality.rubric import Rubric
 
 NAME = "unexpected_text"
 _EXPLAINED_SHARE = 0.5
 _CLEARANCE_RATIO = 0.02
+_ASKED_FOR = 0.5
+"""Closeness from which a line is taken for a text that was asked for; whether it is right, `expected_text` tells."""
+_SAME_LABEL = 0.6
+_LABEL_GROUND = 255
 
 
 def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     """Return the share of the picture under text that is neither ours nor printed on the product."""
     finished = evidence.given.finished_rgb
-    allowed = _allowed(evidence, finished.shape[:2])
-    height_px, width_px = finished.shape[:2]
-    strange: list[Box] = []
-    for box in evidence.reader.find_text(finished):
-        part = allowed[window(box, width_px, height_px)]
-        if part.size and float(part.mean()) < _EXPLAINED_SHARE:
-            strange.append(box)
-    value = sum(box.width_px * box.height_px for box in strange) / (height_px * width_px)
+    strange = unexplained(evidence, read_lines(evidence.reader, finished, evidence.text_lines))
+    boxes = [line.line.box for line in strange]
+    value = min(1.0, sum(box.width_px * box.height_px for box in boxes) / (finished.shape[0] * finished.shape[1]))
     if not strange:
         return (measured(rubric, NAME, value, "share", "There is no text but what was asked for."),)
-    largest = max(strange, key=lambda box: box.width_px * box.height_px)
-    sentence = f"There is text in {len(strange)} place(s) where none was asked for."
-    return (measured(rubric, NAME, value, "share", sentence, box=largest),)
+    largest = max(strange, key=lambda line: line.line.box.width_px * line.line.box.height_px)
+    sentence = f"There is text in {len(strange)} place(s) where none was asked for; the largest reads '{largest.text}'."
+    return (measured(rubric, NAME, value, "share", sentence, box=largest.line.box),)
+
+
+def unexplained(evidence: Evidence, lines: tuple[ReadLine, ...]) -> list[ReadLine]:
+    """Return the lines of writing that neither overlay, expected texts nor the product's label explain."""
+    finished = evidence.given.finished_rgb
+    height_px, width_px = finished.shape[:2]
+    allowed = _allowed(evidence, finished.shape[:2])
+
+    def stands_free(box: Box) -> bool:
+        part = allowed[window(box, width_px, height_px)]
+        return bool(part.size) and float(part.mean()) < _EXPLAINED_SHARE
+
+    strange = [line for line in lines if is_writing(line) and stands_free(line.line.box)]
+    strange = [line for line in strange if not _was_asked_for(line, evidence.given.expected_texts)]
+    cutout = evidence.given.cutout
+    if strange and cutout is not None and evidence.given.placement is None:
+        label = printed_on(evidence.reader, cutout)
+        strange = [line for line in strange if not any(closeness(line.text, own) >= _SAME_LABEL for own in label)]
+    return strange
+
+
+def printed_on(reader: Reader, cutout: CutOut) -> tuple[str, ...]:
+    """Return what is printed on the product of a cut-out, line by line."""
+    alpha = cutout.rgba[..., 3:].astype(np.uint16)
+    over_white = (cutout.rgba[..., :3] * alpha + _LABEL_GROUND * (255 - alpha)) // 255
+    shown: Rgb = np.ascontiguousarray(over_white.astype(np.uint8))
+    return tuple(line.text for line in read_lines(reader, shown, reader.find_lines(shown)) if is_writing(line))
+
+
+def _was_asked_for(line: ReadLine, texts: tuple[str, ...]) -> bool:
+    """Tell whether a line is one of the expected texts or a part of one."""
+    for text in texts:
+        words = [text, *text.split()]
+        if any(closeness(line.text, word) >= _ASKED_FOR for word in words) or line.text in "".join(words[1:]):
+            return True
+    return False
 
 
 def _allowed(evidence: Evidence, shape: tuple[int, int]) -> Bools:

@@ -18,6 +18,8 @@ from zimage_core.quality.reading.words import closeness, plain, same_text
 _RECOGNISABLE = 0.34
 """A line with less of the expected text is another text."""
 _MOST_LINES = 3
+_LEAST_LETTERS = 2
+_LEAST_PROBABILITY = 0.4
 _SAME_ROW = 0.5
 _GAP_ACROSS = 2.5
 _GAP_DOWN = 1.5
@@ -52,6 +54,12 @@ def read_lines(reader: Reader, rgb: Rgb, lines: Sequence[TextLine]) -> tuple[Rea
     """Return the lines with what they read as."""
     cuts = [straightened(rgb, line) for line in lines]
     return tuple(ReadLine(line, cut, reader.letters(cut)) for line, cut in zip(lines, cuts, strict=True))
+
+
+def is_writing(line: ReadLine) -> bool:
+    """Tell whether a found line reads as letters; a disc, a bar or a fold reads as one letter at most, and poorly."""
+    sure = [letter.probability for letter in line.letters]
+    return len(sure) >= _LEAST_LETTERS and float(np.mean(sure)) >= _LEAST_PROBABILITY
 
 
 def best_parts(lines: Sequence[ReadLine], expected: str) -> tuple[tuple[Part, ...], float]:

@@ -9,7 +9,7 @@ a stroke stays below 0.75 whatever the face.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -39,6 +39,10 @@ _SIZES = (0.92, 0.95, 0.98, 1.0, 1.02, 1.05, 1.08)
 _ASPECTS = (0.90, 0.95, 1.0, 1.05, 1.10)
 _SOFTNESS_PX = (0.5, 0.9, 1.4, 2.0)
 _FACES_COMPARED = 3
+_VIEW_SIZES = (0.93, 1.07, 0.86, 1.15)
+_VIEW_TURNS_DEG = (-2.5, 2.5)
+_VIEW_SLANTS = (-0.1, 0.1)
+_GOOD_AT_ONCE = 0.88  # nothing is gained by looking on
 _INK, _GROUND = 0.85, 0.05
 _AXIS_NOISE = 20.0  # variance in levels that keeps the axis steady on flat ink
 
@@ -183,10 +187,27 @@ def _final(ink: Mono, characters: str, centres: Sequence[float], face: FontFile,
     tries.append(
         [drawn_between(face, characters[max(0, i - 1) : i + 2], min(i, 1), softness_px) for i in range(len(spots))]
     )
-    for glyphs in tries:
-        for places in (centres, set_out):
-            scores = np.maximum(scores, [spot.score for spot in _found(ink, glyphs, places, reach_px)])
+    for view in _views(ink):
+        for glyphs in tries:
+            for places in (centres, set_out):
+                scores = np.maximum(scores, [spot.score for spot in _found(view, glyphs, places, reach_px)])
+        if scores.min() >= _GOOD_AT_ONCE:
+            break
     return scores
+
+
+def _views(ink: Mono) -> Iterator[Mono]:
+    """Yield a line as it is, larger, smaller, turned and slanted a little: perspective changes glyphs along it."""
+    yield ink
+    height, width = ink.shape
+    for size in _VIEW_SIZES:
+        yield _resized(ink, size, size)
+    for degrees in _VIEW_TURNS_DEG:
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+        yield np.asarray(cv2.warpAffine(ink, turn, (width, height)), dtype=np.float32)
+    for slant in _VIEW_SLANTS:
+        shear = np.array([[1.0, slant, -slant * height / 2], [0.0, 1.0, 0.0]])
+        yield np.asarray(cv2.warpAffine(ink, shear, (width, height)), dtype=np.float32)
 
 
 def _found(

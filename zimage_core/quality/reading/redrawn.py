@@ -27,7 +27,7 @@ def drawn_glyphs(face: FontFile, characters: str, em_px: int, softness_px: float
 
 @lru_cache(maxsize=1024)
 def drawn_between(face: FontFile, characters: str, at: int, softness_px: float) -> Mono:
-    """Return what `drawn_glyph` does at `EM_PX` for one of up to three characters, with what its neighbours put there."""
+    """Return `drawn_glyph` at `EM_PX` for one of up to three characters, and what its neighbours put there."""
     font = _font(face, 2 * EM_PX)
     left, top, right, bottom = font.getbbox(characters[at], anchor="ls")
     pen = font.getlength(characters[:at])

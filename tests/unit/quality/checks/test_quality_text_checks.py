@@ -9,6 +9,7 @@ import pytest
 from zimage_core.domain import Box, OverlayText, PlacedText
 from zimage_core.quality.checks.text_truth import lines_of, without_strike
 from zimage_core.quality.reading import Reading, default_reader
+from zimage_core.quality.reading.alignment import Alignment
 
 PRICE = OverlayText("price", "¥139", "zh")
 BADGE = OverlayText("badge", "限时特惠", "zh")
@@ -108,6 +109,9 @@ class TwoMinds:
 
     def second_opinion(self, line_rgb, language) -> str | None:
         return self.second
+
+    def align(self, line_rgb, expected) -> Alignment:
+        return Alignment((0.0,) * len(expected), (0.5,) * len(expected), 0.0)
 
     def find_text(self, rgb) -> tuple[Box, ...]:
         return ()

@@ -1,0 +1,61 @@
+"""Does a faint mark lie over the picture: a photo agency's name across it, a generator's signature in a corner?
+
+Such marks are writing of little contrast, often repeated. They are looked for where the local contrast is brought to
+the same level everywhere, so that a mark of six levels stands out as one of sixty. Writing of full contrast is
+`unexpected_text`'s alone; this costs one more run of the detector, so the rubric asks it of model-drawn pictures only.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from zimage_core.domain import Finding
+from zimage_core.imaging.pixels import Rgb
+from zimage_core.quality.checks.unexpected_text import unexplained
+from zimage_core.quality.evidence import Evidence
+from zimage_core.quality.findings import measured
+from zimage_core.quality.reading.anywhere import read_lines
+from zimage_core.quality.reading.detection import straightened
+from zimage_core.quality.rubric import Rubric
+
+NAME = "watermark"
+_SIDE_PX = 720
+_GROUND_RATIO = 0.02  # of the short side: what is wider than this is ground, not mark
+_LEAST_SPREAD_LEVELS = 3.0  # grain is not blown up to writing
+_GAIN_LEVELS = 50.0
+_FAINT = 70.0
+"""Levels between mark and ground: white of 40 % opacity on mid grey makes 50."""
+
+
+def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
+    """Return how many lines of faint writing there are that nobody asked for."""
+    finished = evidence.given.finished_rgb
+    levelled = with_level_contrast(finished)
+    found = read_lines(evidence.reader, levelled, evidence.reader.find_lines(levelled, side_px=_SIDE_PX))
+    marks = [line for line in unexplained(evidence, found) if _contrast(straightened(finished, line.line)) <= _FAINT]
+    if not marks:
+        return (measured(rubric, NAME, 0.0, "lines", "There is no watermark."),)
+    largest = max(marks, key=lambda line: line.line.box.width_px * line.line.box.height_px)
+    often = f"; it is there {len(marks)} times" if len(marks) > 1 else ""
+    sentence = f"There is faint writing over the picture, like a watermark: '{largest.text}'{often}."
+    return (measured(rubric, NAME, float(len(marks)), "lines", sentence, box=largest.line.box),)
+
+
+def with_level_contrast(rgb: Rgb) -> Rgb:
+    """Return (H, W, 3) grey: the picture less its ground, over the local spread, about mid grey."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    reach = max(3, round(_GROUND_RATIO * min(grey.shape)) | 1)
+    ground = cv2.blur(grey, (reach, reach))
+    off = cv2.GaussianBlur(grey - ground, (0, 0), 1.0)
+    spread = np.sqrt(cv2.blur(off * off, (3 * reach, 3 * reach)))
+    level = np.clip(128.0 + _GAIN_LEVELS * off / np.maximum(spread, _LEAST_SPREAD_LEVELS), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(level, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
+
+
+def _contrast(line_rgb: Rgb) -> float:
+    """Return how many levels lie between the two sides of Otsu's threshold, at their medians."""
+    grey = np.asarray(cv2.cvtColor(line_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    above = grey > threshold
+    return 0.0 if above.all() or not above.any() else float(np.median(grey[above]) - np.median(grey[~above]))
