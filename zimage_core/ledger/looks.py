@@ -4,8 +4,9 @@ read transaction."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
@@ -20,7 +21,7 @@ from zimage_core.domain import (
     attempt_id_of,
 )
 from zimage_core.ledger import schema
-from zimage_core.ledger.queries import attempts_by_id, rows_of
+from zimage_core.ledger.queries import attempts_by_id, chunks, rows_of
 from zimage_core.ledger.rows import FoundLikeness, from_json, time_text
 
 REGENERATIONS_AT_MOST = 20_000
@@ -48,19 +49,21 @@ def likenesses(connection: Connection, attempt_ids: Iterable[str]) -> dict[str, 
     return dict(found)
 
 
-def kept_elsewhere(connection: Connection, run_id: str, version: str) -> Iterator[SignedAttempt]:
+def kept_elsewhere(
+    connection: Connection, run_id: str, version: str, skus: Sequence[str] | None = None
+) -> Iterator[SignedAttempt]:
     """Yield what other runs have kept (accepted, or waiting for a person who has not rejected it) and is signed.
 
     Of a SKU in a scene only the run that was opened last counts, and none when this run promises it itself: what it
-    makes takes the place of what there was.
+    makes takes the place of what there was. `skus`: only these.
     """
     own = select(schema.shot.c.sku, schema.shot.c.scene).join(
         schema.promise, schema.promise.c.shot_id == schema.shot.c.shot_id
     )
     promised = {(row.sku, row.scene) for row in connection.execute(own.where(schema.promise.c.run_id == run_id))}
     latest: dict[tuple[str, str], int] = {}
-    kept: defaultdict[tuple[str, str], dict[tuple[int, str], Row[tuple[object, ...]]]] = defaultdict(dict)
-    for row in _last_verdicts(connection, run_id):
+    kept: defaultdict[tuple[str, str], dict[tuple[int, str], Row[Any]]] = defaultdict(dict)
+    for row in _verdicts_elsewhere(connection, run_id, skus):
         place = (row.sku, row.scene)
         if place not in promised:
             latest[place] = max(latest.get(place, 0), row.run_seq)
@@ -78,23 +81,29 @@ def kept_elsewhere(connection: Connection, run_id: str, version: str) -> Iterato
         yield SignedAttempt(signature, row.shot_id, row.sku, row.scene)
 
 
-def _last_verdicts(connection: Connection, run_id: str) -> Iterable[Row[tuple[object, ...]]]:
-    """Return every verdict of other runs, oldest first: the last one of an attempt in a run is the one that counts."""
+def _verdicts_elsewhere(connection: Connection, run_id: str, skus: Sequence[str] | None) -> Iterator[Row[Any]]:
+    """Yield every verdict of other runs, oldest first: the last one of an attempt in a run is the one that counts."""
     verdict, run, shot = schema.verdict, schema.run, schema.shot
-    return connection.execute(
-        select(
-            run.c.seq.label("run_seq"),
-            verdict.c.attempt_id,
-            verdict.c.shot_id,
-            verdict.c.kind,
-            shot.c.sku,
-            shot.c.scene,
-        )
+    asked = (
+        run.c.seq.label("run_seq"),
+        verdict.c.attempt_id,
+        verdict.c.shot_id,
+        verdict.c.kind,
+        shot.c.sku,
+        shot.c.scene,
+    )
+    query = (
+        select(*asked)
         .join(run, run.c.run_id == verdict.c.run_id)
         .join(shot, shot.c.shot_id == verdict.c.shot_id)
         .where(verdict.c.run_id != run_id)
         .order_by(verdict.c.seq)
     )
+    if skus is None:
+        yield from connection.execute(query)
+        return
+    for chunk in chunks(dict.fromkeys(skus)):
+        yield from connection.execute(query.where(shot.c.sku.in_(chunk)))
 
 
 def _rejected(connection: Connection, attempt_ids: Iterable[str]) -> set[str]:

@@ -256,10 +256,10 @@ class Ledger:
         with self._database.reading() as connection:
             return looks.signatures(connection, attempt_ids, version)
 
-    def kept_elsewhere(self, run_id: str, version: str) -> list[SignedAttempt]:
-        """Return the signed pictures that other runs have kept of SKUs and scenes that this run does not promise."""
+    def kept_elsewhere(self, run_id: str, version: str, *, skus: Sequence[str] | None = None) -> list[SignedAttempt]:
+        """Return the signed pictures that other runs keep of SKUs (all, or `skus`) and scenes not promised here."""
         with self._database.reading() as connection:
-            return list(looks.kept_elsewhere(connection, run_id, version))
+            return list(looks.kept_elsewhere(connection, run_id, version, skus))
 
     def record_likenesses(self, found: Iterable[Likeness], *, lease: Lease | None = None) -> int:
         """Keep which attempts repeat which; return how many were new. A pair keeps the moment it was first found."""

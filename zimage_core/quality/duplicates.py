@@ -35,7 +35,7 @@ from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Rgb, Rgba
 
 __all__ = ["NEAR", "SIGNATURE_VERSION", "Cells", "NearIndex", "backdrop_distance", "picture_distance",
-           "product_distance", "read_cells", "signature_of"]  # fmt: skip
+           "product_distance", "read_cells", "repeat_distance", "signature_of"]  # fmt: skip
 
 SIGNATURE_VERSION: Final = "cells-1"
 NEAR: Final = 1.0
@@ -56,6 +56,9 @@ _BACKDROP_LIMITS: Final = np.array([1.0, _PROPORTIONS, 3.0, 2.0, 1.6, 1.2, 4.0, 
 
 _EDGES: Final = 0.65
 """1 - correlation of gradients."""
+
+_MOVED: Final = 0.25
+"""Share of what either product covers that only one of them covers: beyond, it stands elsewhere in the frame."""
 
 _GAINS: Final = (np.float32(0.75), np.float32(1.33))
 _BLOCK: Final = 4
@@ -226,6 +229,18 @@ def backdrop_distance(one: Cells, other: Cells) -> Floats:
     return np.where(free.sum(axis=(1, 2)) >= _LEAST_BACKDROP, quotients, np.float32(np.inf)).astype(np.float32)
 
 
+def repeat_distance(one: Cells, other: Cells) -> Floats:
+    """Return how far pictures of one product are apart, (n,): its place in the frame, and what stands around it.
+
+    Where the product's place is unknown in both the whole pictures are compared. Give the cells of picture codes.
+    """
+    first, second = one.cover(), other.cover()
+    union = np.maximum(first, second).sum(axis=(1, 2))
+    moved = np.abs(first - second).sum(axis=(1, 2)) / np.maximum(union, np.float32(1e-6)) / np.float32(_MOVED)
+    known = np.maximum(moved, backdrop_distance(one, other))
+    return np.where(union > 0.0, known, picture_distance(one, other)).astype(np.float32)
+
+
 def _distance(
     one: Cells, other: Cells, weight: Floats, outline: Floats, limits: Floats, *, edges: bool = True
 ) -> Floats:
@@ -313,16 +328,17 @@ def _worst(left: Floats, weight: Floats) -> Floats:
 
 
 class NearIndex:
-    """Finds what is near among very many products: no near one is missed, few others are looked at.
+    """Finds what is near among very many products, or whole pictures: no near one is missed, few others looked at.
 
     Tone, hue and proportions of near ones differ by less than their limits, so only those within them are compared:
     a binary search along lightness, then three comparisons of plain numbers, then the cells of the few that are left.
     """
 
-    def __init__(self, cells: Cells) -> None:
-        """`cells` (n): of product codes; they are referred to by their row."""
+    def __init__(self, cells: Cells, *, whole: bool = False) -> None:
+        """`cells` (n): of product codes, or (`whole`) of picture codes; they are referred to by their row."""
         self._cells = cells
-        self._means = _mean_colours(cells)
+        self._whole = whole
+        self._means = _mean_colours(cells, whole=whole)
         self._order = np.argsort(self._means[:, 0], kind="stable")
         self._tones = self._means[self._order, 0]
 
@@ -331,13 +347,14 @@ class NearIndex:
 
     def near(self, cells: Cells) -> Iterator[tuple[int, int, float]]:
         """Yield (row of `cells`, row of the index, distance) of every pair that is near, in the order of `cells`."""
-        means = _mean_colours(cells)
+        measure = picture_distance if self._whole else product_distance
+        means = _mean_colours(cells, whole=self._whole)
         for row in range(len(cells)):
             rows = self._candidates(means[row], float(cells.proportions[row]))
             for start in range(0, len(rows), _PAIRS_AT_ONCE):
                 some = rows[start : start + _PAIRS_AT_ONCE]
                 asked = cells.take(np.full(len(some), row, dtype=np.intp))
-                found = product_distance(asked, self._cells.take(some))
+                found = measure(asked, self._cells.take(some))
                 yield from ((row, int(some[n]), float(found[n])) for n in np.flatnonzero(found <= NEAR))
 
     def _candidates(self, mean: Floats, proportions: float) -> Rows:
@@ -353,12 +370,12 @@ class NearIndex:
         return np.sort(rows[hue <= _SLACK * _HUE])
 
 
-def _mean_colours(cells: Cells) -> Floats:
-    """Return the mean L*, a*, b* over each product's own cover, (n, 3)."""
+def _mean_colours(cells: Cells, *, whole: bool) -> Floats:
+    """Return the mean L*, a*, b* over each product's own cover, or over all, (n, 3)."""
     means = np.empty((len(cells), 3), np.float32)
     for start in range(0, len(cells), _PAIRS_AT_ONCE):
         some = cells.take(np.arange(start, min(start + _PAIRS_AT_ONCE, len(cells))))
-        cover = some.cover()
+        cover = np.ones(some.planes.shape[:3], np.float32) if whole else some.cover()
         total = np.maximum(cover.sum(axis=(1, 2)), np.float32(1e-6))
         means[start : start + len(some)] = np.einsum("nij,nijc->nc", cover, some.lab()) / total[:, None]
     return means
