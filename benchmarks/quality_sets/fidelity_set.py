@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -43,11 +43,13 @@ def fidelity(seed: str = "B", count: int | None = None) -> Iterator[FidelityCase
         yield from cases_of(seed, number)
 
 
-def cases_of(seed: str, number: int) -> Iterator[FidelityCase]:
-    """Yield the cases of one product."""
+def cases_of(seed: str, number: int, only: Container[str] = (*ACCEPTED, *CHANGED)) -> Iterator[FidelityCase]:
+    """Yield the cases of one product, of these changes only."""
     base = photo(seed, number)
     cutout = base.cutout()
     for k, change in enumerate((*ACCEPTED, *CHANGED)):
+        if change not in only:
+            continue
         rng = np.random.default_rng([ord(seed), number, k, 5])
         ground = _ground(np.random.default_rng([ord(seed), number]), base.tone)
         placement = place_in(cutout, SIDE_PX, SIDE_PX, float(rng.uniform(0.55, 0.72)), (0.5, 0.53))
