@@ -1,8 +1,8 @@
-"""Where the product of a photo stands in a picture: scale and shift, found again from the pixels.
+"""Where exactly the product of a photo stands in a picture, when that is known to a few per cent: scale and shift.
 
-`refine` starts near: someone knows where the product should be, give or take a few per cent. `find` starts from
-nothing. Both compare the picture with the cut-out laid over the picture's own surroundings, so the outline speaks as
-loudly as the print, and both fit the exposure along with the place, so light that was changed does not move anything.
+`refine` starts near a placement (`search` finds one where none is known). It compares the picture with the cut-out laid
+over the picture's own surroundings, so the outline speaks as loudly as the print, and it fits the light along with the
+place, so light that was changed does not move anything.
 
 The fit is Lucas and Kanade's (1981) with the mean of both gradients (Benhimane and Malis 2004), coarse to fine; what
 disagrees after all (a scrambled label, clutter) loses its weight (Cauchy's), so the rest still finds its place.
@@ -18,19 +18,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from zimage_core.domain import Box, Placement
+from zimage_core.domain import Placement
 from zimage_core.imaging.composite import visible_box
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Plane, Rgb
 
 Floats = NDArray[np.float32]
 
-FOUND_SIMILARITY: Final = 0.55
-"""Correlation of picture and laid-in cut-out from which something like the product stands there."""
-SURE_SIMILARITY: Final = 0.9
-"""... and from which no other place need be tried."""
 LIKENESS_SIDE_PX: Final = 320
-_LEVELS: Final = ((48, 8, 0.07), (112, 5, 0.03), (176, 5, None))
+Level = tuple[int, int, float | None]
+LEVELS: Final[tuple[Level, ...]] = ((48, 8, 0.07), (112, 5, 0.03), (176, 5, None))
 """Coarse to fine: long side of the product's raster, rounds, and how near to the outline, over that side, the picture
 may still show a product that stands aside. None: the outline is left out, for a shadow at the foot moves it, and what
 is printed and woven inside decides, as far as there is any."""
@@ -45,11 +42,6 @@ _FREE: Final = np.zeros(_TERMS)
 _INSIDE: Final = 0.98
 _CALM_LEVELS: Final = 6.0
 _STILL_PX: Final = 0.01
-_SEARCH_PX: Final = 96  # short side of the raster on which `find` looks everywhere
-_SEARCH_FILLS: Final = tuple(0.22 * 1.11**step for step in range(17))  # 0.22 to 1.17 of the frame
-_LEAST_TEMPLATE_PX: Final = 12
-_CANDIDATES: Final = 4
-_SOLID_ALPHA: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,48 +112,18 @@ def refine(grey: Plane, likeness: Likeness, near: Placement) -> Standing:
 
     `grey` is the picture, (H, W) uint8. The similarity is for the caller to judge: nothing is refused here.
     """
+    return refined(grey, likeness, near, LEVELS)
+
+
+def refined(grey: Plane, likeness: Likeness, near: Placement, levels: tuple[Level, ...]) -> Standing:
+    """Return `refine` as far as some of its levels go."""
     placement, similarity = near, -1.0
-    for long_side_px, rounds, clear_ratio in _LEVELS:
+    for long_side_px, rounds, clear_ratio in levels:
         raster = _raster_of(likeness, long_side_px, clear_ratio)
         held = _HELD if clear_ratio is None else _FREE
         placement, alike = _fitted(grey, raster, placement, rounds, held)
         similarity = similarity if clear_ratio is None else alike
     return Standing(placement, similarity)
-
-
-def find(picture_rgb: Rgb, likeness: Likeness, silhouette: Box | None = None) -> Standing | None:
-    """Return where something like the product stands in a picture of which nothing is known; None where nothing does.
-
-    `silhouette` is the box of what stands before a plain backdrop, where someone has found it: it is tried first.
-    Scale and shift only: a product that was turned is not found.
-    """
-    grey = np.asarray(cv2.cvtColor(picture_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-    best: Standing | None = None
-    if silhouette is not None:
-        best = refine(grey, likeness, _over(silhouette, likeness))
-        if best.similarity >= SURE_SIMILARITY:
-            return best
-    for near in _everywhere(picture_rgb, likeness):
-        tried = refine(grey, likeness, near)
-        best = tried if best is None or tried.similarity > best.similarity else best
-        if best.similarity >= SURE_SIMILARITY:
-            break
-    return best if best is not None and best.similarity >= FOUND_SIMILARITY else None
-
-
-def _over(found: Box, likeness: Likeness) -> Placement:
-    """Return the placement that lays the visible product over a box of the picture."""
-    height, width = likeness.alpha.shape
-    wide, tall = width / likeness.per_cutout[0], height / likeness.per_cutout[1]
-    scale = math.sqrt(found.width_px * found.height_px / (wide * tall))
-    return _centred(likeness, scale, found.x_px + found.width_px / 2, found.y_px + found.height_px / 2)
-
-
-def _centred(likeness: Likeness, scale: float, x_px: float, y_px: float) -> Placement:
-    """Return the placement at a scale that brings the middle of the visible product to a point of the picture."""
-    height, width = likeness.alpha.shape
-    middle = (likeness.left + width / likeness.per_cutout[0] / 2, likeness.top + height / likeness.per_cutout[1] / 2)
-    return Placement(scale, x_px - scale * middle[0], y_px - scale * middle[1])
 
 
 # ---------------------------------------------------------------- the fit
@@ -345,37 +307,3 @@ def _correlation(first: Floats, second: Floats, weight: Floats) -> float:
     b = second - np.float32(float((second * weight).sum()) / total)
     spread = math.sqrt(float((a * a * weight).sum()) * float((b * b * weight).sum())) / total
     return float((a * b * weight).sum()) / total / spread if spread > 1.0 else 0.0
-
-
-# ---------------------------------------------------------------- the search
-
-
-def _everywhere(picture_rgb: Rgb, likeness: Likeness) -> list[Placement]:
-    """Return placements worth refining, the likeliest first: peaks of masked colour correlation over many scales."""
-    height, width = picture_rgb.shape[:2]
-    shrink = min(1.0, _SEARCH_PX / min(height, width))
-    size = (max(8, round(width * shrink)), max(8, round(height * shrink)))
-    small = cv2.resize(picture_rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    tall, wide = likeness.alpha.shape
-    peaks: list[tuple[float, Placement]] = []
-    for fill in _SEARCH_FILLS:
-        zoom = fill * min(size[0] / wide, size[1] / tall)
-        template = (round(wide * zoom), round(tall * zoom))
-        if min(template) < 4 or max(template) < _LEAST_TEMPLATE_PX or template[0] > size[0] or template[1] > size[1]:
-            continue
-        wanted = cv2.resize(likeness.rgb, template, interpolation=cv2.INTER_AREA).astype(np.float32)
-        mask = cv2.resize(likeness.alpha, template, interpolation=cv2.INTER_AREA) >= _SOLID_ALPHA
-        agreed = _masked_correlation(small, wanted, mask)
-        _, value, _, (x, y) = cv2.minMaxLoc(agreed)
-        scale = zoom / shrink * likeness.per_cutout[0]
-        middle = ((x + template[0] / 2) / shrink, (y + template[1] / 2) / shrink)
-        peaks.append((float(value), _centred(likeness, scale, *middle)))
-    peaks.sort(key=lambda peak: -peak[0])
-    return [placement for _, placement in peaks[:_CANDIDATES]]
-
-
-def _masked_correlation(picture: Floats, wanted: Floats, mask: NDArray[np.bool_]) -> Floats:
-    """Return the correlation of the masked template with every place of the picture, the channels taken together."""
-    masks = np.ascontiguousarray(np.repeat(mask[..., None], 3, axis=2), dtype=np.float32)
-    agreed = cv2.matchTemplate(picture, wanted, cv2.TM_CCOEFF_NORMED, mask=masks)
-    return np.where(np.isfinite(agreed), np.clip(agreed, -1.0, 1.0), np.float32(-1.0)).astype(np.float32)

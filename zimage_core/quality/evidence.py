@@ -19,11 +19,12 @@ from zimage_core.errors import QualityError
 from zimage_core.imaging.composite import OPAQUE_ALPHA, VISIBLE_ALPHA, placed_premultiplied, visible_box
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Plane, Rgb, Rgba
-from zimage_core.quality.alignment import SURE_SIMILARITY, Likeness, Standing, find, likeness_of, refine
+from zimage_core.quality.alignment import Likeness, Standing, likeness_of, refine
 from zimage_core.quality.comparison import Pair, Structure, laid_in, pair_of, structure_of
 from zimage_core.quality.edges import noise_levels
 from zimage_core.quality.reading import Reader
 from zimage_core.quality.reading.detection import TextLine
+from zimage_core.quality.search import SURE_SIMILARITY, find
 from zimage_core.quality.whereabouts import Whereabouts, before_a_plain_backdrop, outline_at
 
 Bools = NDArray[np.bool_]

@@ -9,10 +9,10 @@ import numpy as np
 from zimage_core.domain import Finding, Placement
 from zimage_core.imaging.composite import VISIBLE_ALPHA, visible_box
 from zimage_core.imaging.cutout import CutOut
-from zimage_core.quality.alignment import SURE_SIMILARITY
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.findings import measured, not_applicable
 from zimage_core.quality.rubric import Rubric
+from zimage_core.quality.search import SURE_SIMILARITY
 
 CROPPING = "cropping"
 FILL = "fill"
