@@ -1,10 +1,11 @@
 """Extract's knowledge: one typed frame of products from CSV, Excel, Parquet or SQL, and a reason for each refused row.
 
-What it is:       readers for each kind of source, the column aliases, the rules for rows, the check of the photos.
+What it is:       readers for each kind of source, the column aliases, the rules for rows, the check of the photos and
+                  their mattes.
 May import:       domain, errors, settings, storage (for files that appear whole).
 May touch:        the catalogue it is handed, photos under the folder it is handed, files in its work folder, and the
                   database a catalogue URL names (read only).
-Never:            changes a source, guesses what a value means, decodes a photo for its pixels, prints a password.
+Never:            changes a source, guesses what a value means, takes a photo's pixels, prints a password.
 
 `read_catalogue` gives a `Catalogue`: usable rows in `frame` and `products()`, the others in `refusals()`.
 `check_photos` goes over the products next; `write_refusals_csv` is what operations open in a spreadsheet.

@@ -49,6 +49,10 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
         "image", "图片", "主图", "商品图片", "商品主图", "图片路径", "图片文件", "image url", "image path",
         "image file", "photo", "picture", "main image", "图片地址", "图片链接",
     ),
+    "matte": (
+        "matte", "matte path", "matte file", "alpha matte", "mask", "mask path", "抠图", "蒙版", "遮罩", "抠图路径",
+        "蒙版路径", "透明通道",
+    ),
 }  # fmt: skip
 """Field → the headers it is known by, the likeliest first; case, width, blanks and punctuation do not matter."""
 

@@ -17,6 +17,7 @@ TEXT_LENGTHS: Final[Mapping[str, int]] = {
     "selling_points": 2000,
     "brand": 100,
     "image": 500,
+    "matte": 500,
 }
 """Field → the most characters it may have. 200 for a name is what Amazon allows a title; Taobao allows 60."""
 
@@ -26,6 +27,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "name_en": "English name",
     "selling_points": "selling points",
     "image": "image path",
+    "matte": "matte path",
     "original_price": "original price",
 }
 

@@ -13,7 +13,10 @@ from zimage_core.domain.names import Category
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """The thing sold, as the catalogue says. `image` is a path relative to the catalogue; None if it has no photo."""
+    """The thing sold, as the catalogue says. `image` is a path relative to the catalogue; None if it has no photo.
+
+    `matte` is the path of a picture of the photo's size that says which part of it is the product, where one was given.
+    """
 
     sku: str
     name: str
@@ -29,6 +32,8 @@ class Product:
     brand: str | None = None
     image: str | None = None
     image_sha256: str | None = None
+    matte: str | None = None
+    matte_sha256: str | None = None
 
     @property
     def product_key(self) -> str:

@@ -72,6 +72,8 @@ class Shot:
     reference_sha256: str | None
     engine: str
     engine_fingerprint: str
+    matte: str | None = None
+    matte_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

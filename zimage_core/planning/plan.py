@@ -38,8 +38,12 @@ def shot_id_of(
     prompt: Prompt,
     reference_sha256: str | None,
     engine_fingerprint: str,
+    matte_sha256: str | None = None,
 ) -> str:
-    """Return the id of a shot: all that decides its pixels before a try is made, and nothing else (see domain)."""
+    """Return the id of a shot: all that decides its pixels before a try is made, and nothing else (see domain).
+
+    A shot without a matte has the id that it had before there were mattes.
+    """
     return content_id(
         "shot",
         sku,
@@ -53,6 +57,7 @@ def shot_id_of(
         prompt.negative,
         reference_sha256,
         engine_fingerprint,
+        *(() if matte_sha256 is None else (matte_sha256,)),
     )
 
 
@@ -186,11 +191,16 @@ class Plan(Iterator[Promise | Refusal]):
         # A picture drawn from words does not look at the photo, so a new photo must not make it anew.
         looks_at_photo = mode != "text" or request.engine.needs_reference
         reference, sha256 = (product.image, product.image_sha256) if looks_at_photo else (None, None)
+        matte, matte_sha256 = (product.matte, product.matte_sha256) if reference is not None else (None, None)
         if reference is not None and sha256 is None:
             raise PlanError("The photo has not been read yet; check photos before planning.", sku=product.sku)
+        if matte is not None and matte_sha256 is None:
+            raise PlanError("The matte has not been read yet; check photos before planning.", sku=product.sku)
         for target in targets:
             size = (target.width_px, target.height_px)
-            shot_id = shot_id_of(product.sku, scene, mode, *size, prompt, sha256, request.engine.fingerprint)
+            shot_id = shot_id_of(
+                product.sku, scene, mode, *size, prompt, sha256, request.engine.fingerprint, matte_sha256
+            )
             self._note_enlarged(target, name, product.sku)
             shot = Shot(
                 shot_id=shot_id,
@@ -204,6 +214,8 @@ class Plan(Iterator[Promise | Refusal]):
                 reference_sha256=sha256,
                 engine=request.engine.name,
                 engine_fingerprint=request.engine.fingerprint,
+                matte=matte,
+                matte_sha256=matte_sha256,
             )
             yield shot, target.channels
 

@@ -67,6 +67,7 @@ CHANGES_THE_PICTURE = [
     {"sku": "OTHER"},
     {"category": "beauty"},
     {"image_sha256": "cd" * 32},
+    {"matte": "mug_matte.png", "matte_sha256": "12" * 32},
 ]
 LEAVES_THE_PICTURE = [
     {"price": Decimal("49.00")},
@@ -96,6 +97,16 @@ def test_what_does_not_decide_the_pixels_costs_no_engine_call(
     assert shot_ids(plan, goods()) == shot_ids(plan, dataclasses.replace(goods(), **change))
 
 
+def test_a_changed_matte_makes_new_pictures_and_a_moved_one_does_not(plan: Callable[..., list], goods: Make):
+    one = goods(matte="a.png", matte_sha256="12" * 32)
+    changed, moved = (
+        dataclasses.replace(one, **change) for change in ({"matte_sha256": "34" * 32}, {"matte": "b.png"})
+    )
+    assert not set(shot_ids(plan, one)) & set(shot_ids(plan, changed))
+    assert shot_ids(plan, one) == shot_ids(plan, moved)
+    assert {p.shot.matte_sha256 for p in promises(plan(one))} == {"12" * 32}
+
+
 def test_two_promotions_and_two_runs_share_their_pictures(plan: Callable[..., list], goods: Make):
     one, other = shot_ids(plan, goods()), shot_ids(plan, goods(), promotion="double11", run_id="run-2")
     assert set(one) <= set(other)
@@ -115,6 +126,7 @@ def test_drawn_from_words_the_name_is_part_of_the_picture_and_the_photo_is_not(
         return shot_ids(plan, product, by=painter, scenes=["model_wear"])
 
     assert ids(tee) == ids(dataclasses.replace(tee, image_sha256="ef" * 32))
+    assert ids(tee) == ids(dataclasses.replace(tee, matte="a.png", matte_sha256="ef" * 32))
     assert ids(tee) != ids(dataclasses.replace(tee, name="新名字"))
 
 
@@ -179,6 +191,8 @@ def test_a_blocked_word_refuses_the_product_once_and_the_others_go_on(plan: Call
 def test_a_photo_nobody_has_read_stops_the_plan(plan: Callable[..., list], goods: Make):
     with pytest.raises(PlanError, match=r"photo has not been read yet.*sku=MUG-1"):
         plan(goods(image_sha256=None))
+    with pytest.raises(PlanError, match="The matte has not been read yet"):
+        plan(goods(matte="a.png"))
 
 
 def test_the_shots_of_a_sku_stay_in_one_shard_and_shards_are_full(plan: Callable[..., list], goods: Make):
