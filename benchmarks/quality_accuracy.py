@@ -177,6 +177,7 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, separated by commas")
     parser.add_argument("--seed", default="B", choices=["A", "B", "C"])
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} photos, products or groups (60 texts) a section")
+    parser.add_argument("--count", type=int, help="at most so many photos, products, groups or texts a section")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, help="write every answer there, as JSON")
     given = parser.parse_args()
@@ -192,6 +193,7 @@ def main() -> int:
             section = SECTIONS[name]
             count = section.count(given.seed)
             count = min(count, 60 if name.startswith("text") else QUICK) if given.quick else count
+            count = min(count, given.count) if given.count else count
             started = time.perf_counter()
             found = [a for some in pool.map(partial(section.ask, given.seed), range(count)) for a in some]
             took_s = time.perf_counter() - started

@@ -18,6 +18,8 @@ from benchmarks.quality_sets.bodies import Product, Rng
 from benchmarks.quality_sets.surfaces import Canvas, Floats, Part, noise
 from zimage_core.imaging.pixels import Plane, Rgb
 
+_BRIGHTEST = 0.87  # linear; 239 of 255 levels
+
 
 @dataclass(frozen=True, slots=True)
 class Lights:
@@ -106,6 +108,7 @@ def shoot(product: Product, canvas: Canvas, setting: Setting, rng: Rng) -> Shot:
         light[rows, columns] = light[rows, columns] * (1 - share) + radiance * cover[..., None]
         alpha[rows, columns] = 1 - (1 - alpha[rows, columns]) * (1 - share[..., 0])
         seen[rows, columns] = np.maximum(seen[rows, columns], cover)
+    light *= _exposure(light, seen)
     ground = ground * (1 - _shadow(seen, product.lying, setting, canvas)[..., None])
     scene = light + ground * (1 - alpha[..., None])
     rgb = _photographed(scene, setting, rng)
@@ -118,6 +121,16 @@ def shoot(product: Product, canvas: Canvas, setting: Setting, rng: Rng) -> Shot:
     product_rgb = np.where((matte == 255)[..., None], rgb, _levels(blurred))
     product_rgb[matte == 0] = 0
     return Shot(rgb, matte, np.asarray(product_rgb, np.uint8))
+
+
+def _exposure(light: Floats, seen: Floats) -> np.float32:
+    """Return the factor that keeps the product's lights below clipping: what a photographer sets before the shot.
+
+    Glints may still clip: the brightest 3 % of the product do not count.
+    """
+    inside = light[seen > 0.9]
+    brightest = float(np.percentile(inside.max(axis=1), 97)) if inside.size else 0.0
+    return np.float32(min(1.0, _BRIGHTEST / max(brightest, 1e-6)))
 
 
 def _window(cover: Floats) -> tuple[slice, slice]:
