@@ -42,6 +42,8 @@ _COLOUR_QUANTILE: Final = 0.75
 _PATCH_QUANTILE: Final = 0.95
 _PATCH_WEIGHT: Final = 0.6
 """Three quarters of the product decide; a part of it in another colour has to be further off to say as much."""
+_KEPT_LEVELS: Final = 2
+_LEAST_KEPT: Final = 0.05
 _DARKEST: Final = 8.0
 _LIGHTEST: Final = 250.0
 _GAINS: Final = (0.78, 1.28)
@@ -119,7 +121,9 @@ def laid_in(cutout: CutOut, placement: Placement, width_px: int, height_px: int)
 
 def structure_of(pair: Pair) -> Structure | None:
     """Return how well contrast and structure (SSIM, Wang et al. 2004) and fine texture agree in the worst of 7 x 7
-    cells over the product; None when too little of it is solid."""
+    cells over the product; None when too little of it is solid. Pixels that were kept need no comparing."""
+    if _kept(pair):
+        return Structure(1.0, 1.0, pair.box)
     solid = cv2.erode(pair.solid, np.ones((_WINDOW_PX, _WINDOW_PX), np.uint8), borderValue=0).astype(np.float32)
     like = _structure_map(_grey(pair.shown), _grey(pair.wanted))
     cells = []
@@ -142,8 +146,10 @@ def structure_of(pair: Pair) -> Structure | None:
 
 def colour_of(pair: Pair) -> Colour | None:
     """Return how far the product's colours are off, over cells of 16 px; None when too little of it is solid."""
+    if _kept(pair):
+        return Colour(0.0, 0.0, 1.0)
     solid = cv2.erode(pair.solid, np.ones((5, 5), np.uint8), borderValue=0)
-    shown, wanted, places = _cell_means(pair, solid)
+    shown, wanted, places = _cell_means(pair, np.asarray(solid, dtype=np.uint8))
     if len(shown) == 0:
         return None
     lit = np.clip(wanted * _light(shown, wanted, places), 0, 255).astype(np.float32)
@@ -184,6 +190,13 @@ def _structure_map(first: Floats, second: Floats) -> Floats:
     v1, v2 = cv2.blur(a * a, shape) - m1 * m1, cv2.blur(b * b, shape) - m2 * m2
     both = cv2.blur(a * b, shape) - m1 * m2
     return np.asarray((2 * both + _C2) / (v1 + v2 + _C2), dtype=np.float32)
+
+
+def _kept(pair: Pair) -> bool:
+    """Tell whether the picture shows the wanted pixels themselves wherever the product is solid."""
+    if int(cv2.countNonZero(pair.solid)) < _LEAST_KEPT * pair.solid.size:
+        return False
+    return int(cv2.copyTo(cv2.absdiff(pair.shown, pair.wanted), pair.solid).max()) <= _KEPT_LEVELS
 
 
 def _cells_of(shape: tuple[int, ...]) -> list[tuple[slice, slice]]:

@@ -19,7 +19,7 @@ from zimage_core.imaging.pixels import Plane, Rgb
 from zimage_core.imaging.silhouette import find_silhouette
 from zimage_core.quality.alignment import Likeness
 
-_SIDE_PX: Final = 448
+_SIDE_PX: Final = 400
 _MIN_BORDER_RATIO: Final = 0.6
 _MAX_NOISE: Final = 8.0
 _MAX_PIECES: Final = 12

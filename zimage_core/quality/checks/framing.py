@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from zimage_core.domain import Finding, Placement
+from zimage_core.domain import Box, Finding, Placement
 from zimage_core.imaging.composite import VISIBLE_ALPHA, visible_box
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.quality.evidence import Evidence
@@ -28,8 +28,9 @@ def measure_cropping(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     Where only what the frame shows is known, a product cut by it counts as the length along which it is: that much at
     least of it is not seen.
     """
-    cutout, placement = evidence.given.cutout, _placement(evidence)
-    if cutout is not None and placement is not None:
+    cutout, placement, box = evidence.given.cutout, _placement(evidence), evidence.product_box
+    framed = box is not None and _is_within(box, evidence)
+    if cutout is not None and placement is not None and not framed:
         margins = _margins(evidence, cutout, placement)
         side = min(margins, key=lambda name: margins[name])
         sentence = (
@@ -39,7 +40,7 @@ def measure_cropping(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
         )
         value = margins[side] / evidence.short_side_px
         return (measured(rubric, CROPPING, value, "of short side", sentence, box=evidence.product_box),)
-    box, alpha = evidence.product_box, evidence.product_alpha
+    alpha = evidence.product_alpha
     if box is None or alpha is None:
         return (not_applicable(CROPPING, evidence.product_unknown or _UNKNOWN),)
     solid = alpha >= VISIBLE_ALPHA
@@ -104,6 +105,11 @@ def measure_centring(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
         else f"The product stands too {where}, {value:.0%} of the picture off its middle."
     )
     return (measured(rubric, CENTRING, value, "of short side", sentence, box=box),)
+
+
+def _is_within(box: Box, evidence: Evidence) -> bool:
+    """Tell whether the box touches no side of the picture: then all of the product is seen."""
+    return 0 < box.x_px < box.right_px < evidence.width_px and 0 < box.y_px < box.bottom_px < evidence.height_px
 
 
 def _placement(evidence: Evidence) -> Placement | None:
