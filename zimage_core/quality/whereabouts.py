@@ -16,7 +16,7 @@ from zimage_core.domain import Placement
 from zimage_core.imaging.backdrop import find_backdrop
 from zimage_core.imaging.outline import depth_of, outline_points, soft_ratio, weak_ratio
 from zimage_core.imaging.pixels import Plane, Rgb
-from zimage_core.imaging.silhouette import find_silhouette
+from zimage_core.imaging.silhouette import Silhouette, find_silhouette
 from zimage_core.quality.alignment import Likeness
 
 _SIDE_PX: Final = 400
@@ -28,6 +28,8 @@ _MAX_COVERAGE: Final = 0.9
 _MAX_WEAK_RATIO: Final = 0.04
 _MAX_SOFT_RATIO: Final = 0.07
 _EDGE_LEVELS: Final = 3.0
+_RIM_PX: Final = 2
+_BORDER_LEVELS: Final = 32.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +55,8 @@ def before_a_plain_backdrop(rgb: Rgb) -> Whereabouts:
         return Whereabouts(None, f"What stands out from the backdrop covers {coverage:.1%} of the picture.")
     if len(found.pieces_px) > _MAX_PIECES:
         return Whereabouts(None, f"What stands out from the backdrop falls into {len(found.pieces_px)} pieces.")
+    if _fades_at_border(found):
+        return Whereabouts(None, "What stands out from the backdrop is in part the backdrop's own light and shade.")
     outline = outline_points(depth_of(found.mask))
     weak = weak_ratio(found.contrast, outline, found.limit + _EDGE_LEVELS + 2.0 * found.noise)
     soft = soft_ratio(found.contrast, outline)
@@ -61,6 +65,14 @@ def before_a_plain_backdrop(rgb: Rgb) -> Whereabouts:
     # the mask begins at the foot of an edge: a pixel further in the product is whole
     edge = cv2.blur(cv2.erode(found.mask, np.ones((2, 2), np.uint8)) * np.uint8(255), (3, 3))
     return Whereabouts(np.asarray(cv2.resize(edge, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8))
+
+
+def _fades_at_border(found: Silhouette) -> bool:
+    """Tell whether what reaches the picture's border hardly differs from the backdrop there: shade, not product."""
+    rim = np.ones_like(found.mask)
+    rim[_RIM_PX:-_RIM_PX, _RIM_PX:-_RIM_PX] = 0
+    touching = (rim > 0) & (found.mask > 0)
+    return bool(touching.any()) and float(np.median(found.contrast[touching])) < _BORDER_LEVELS
 
 
 def outline_at(likeness: Likeness, placement: Placement, width_px: int, height_px: int) -> Plane:

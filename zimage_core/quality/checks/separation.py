@@ -28,6 +28,8 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     alpha = evidence.product_alpha
     if alpha is None:
         return (not_applicable(NAME, "Nobody knows where the product ends."),)
+    if evidence.given.cutout is None:
+        return (not_applicable(NAME, "The product was told from the backdrop by its contrast: it stands out."),)
     if evidence.product_box is None:
         return (not_applicable(NAME, "The product shows no outline against a backdrop."),)
     step_px = max(3.0, _STEP_RATIO * evidence.short_side_px)
