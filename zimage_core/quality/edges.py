@@ -32,6 +32,8 @@ _MIN_SLOPE_LEVELS: Final = 2.0
 _NOISE_SHARE: Final = 1.0  # how much of its sigma noise adds to the range of a smoothed window
 _RUN_SLACK: Final = 1.1
 _STEPS_ALONG: Final = np.array((1, _CELL_PX + 1, _CELL_PX, _CELL_PX - 1))  # to the next pixel at 0, 45, 90, 135 degrees
+_BEYOND: Final = _STEPS_ALONG * (4, 3, 4, 3)  # to where an edge is over
+_MIN_STEP_SHARE: Final = 0.5
 _TAN_22_5: Final = np.float32(0.41421356)
 DIRECTIONS: Final = len(_STEPS_ALONG)
 
@@ -64,6 +66,11 @@ class Edges:
         return Edges(self.heights[kept], self.slopes[kept], self.directions[kept], self.tiles[kept], self.inner[kept])
 
 
+_NO_EDGES: Final = Edges(
+    np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool)
+)
+
+
 def edge_rich_tiles(grey: Plane, region: Plane, count: int) -> list[Box]:
     """Return up to `count` tiles of 128 px of an (H, W) plane, those with most edges within the region (> 0) first."""
     size = (max(4, grey.shape[1] // _THUMB), max(4, grey.shape[0] // _THUMB))
@@ -92,6 +99,8 @@ def edges_in(grey: Plane, region: Plane, inner: Plane | None, tiles: Sequence[Bo
     `inner` (> 0) says which are the product's own; None = all. `noise` is its sigma in levels: what is not clearly
     above it is no edge, and what it adds to an edge's height is taken off.
     """
+    if not tiles:
+        return _NO_EDGES
     smooth = cv2.GaussianBlur(_strip(grey, tiles, replicate=True).astype(np.float32), (7, 7), _SMOOTHING_PX)
     across = np.asarray(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125), dtype=np.float32)
     down = np.asarray(cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=0.125), dtype=np.float32)
@@ -112,9 +121,13 @@ def edges_in(grey: Plane, region: Plane, inner: Plane | None, tiles: Sequence[Bo
     # an edge cannot climb higher within the window than its own slope allows: more belongs to a steeper one nearby
     tall = height.ravel()[at]
     kept = tall <= (_RUN_SLACK * (REACH_PX - 1)) * (np.abs(gx) + np.abs(gy))
-    at = at[kept]
+    at, tall, steep, direction = at[kept], tall[kept], steep[kept], direction[kept]
+    # a thin stroke rises and falls within the window: blurred as much it has half the width, so only steps are asked
+    beyond = _BEYOND[direction]
+    step = np.abs(smooth.ravel()[at + beyond] - smooth.ravel()[at - beyond]) >= _MIN_STEP_SHARE * tall
+    at, tall, steep, direction = at[step], tall[step], steep[step], direction[step]
     own = np.ones(at.size, dtype=bool) if inner is None else _strip(inner, tiles, replicate=False).ravel()[at] > 0
-    return Edges(tall[kept], steep[kept], direction[kept], at // (_CELL_PX * _CELL_PX), own)
+    return Edges(tall, steep, direction, at // (_CELL_PX * _CELL_PX), own)
 
 
 def _directions(gx: Floats, gy: Floats) -> NDArray[np.int64]:

@@ -10,14 +10,19 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from zimage_core.domain import Box
 from zimage_core.imaging.pixels import Plane
+
+Bools = NDArray[np.bool_]
 
 _BLOCK_PX: Final = 8
 _MIN_BLOCKS: Final = 10
 _MIN_FILL: Final = 0.3  # of the box: the rest is lettering
 _MAX_SHARE: Final = 0.2  # of the picture: larger is a backdrop
+_ALIKE_LEVELS: Final = 6
+_MAX_ALIKE: Final = 0.3  # of what surrounds it: paint ends all at once
 _BLACKEST: Final = 5
 _WHITEST: Final = 250
 _MOST_PAINTS: Final = 12
@@ -39,10 +44,13 @@ def painted_plates(grey: Plane) -> tuple[Box, ...]:
     even = (uneven == 0) & (level > _BLACKEST) & (level < _WHITEST)
     counts = np.bincount(level[even], minlength=256)
     paints = [int(paint) for paint in np.argsort(-counts, kind="stable")[:_MOST_PAINTS] if counts[paint] >= _MIN_BLOCKS]
-    return tuple(box for paint in paints for box in _boxes_of(even & (level == paint)))
+    return tuple(
+        box for paint in paints for box in _boxes_of(even & (level == paint), np.abs(level.astype(np.int16) - paint))
+    )
 
 
-def _boxes_of(painted: np.ndarray) -> list[Box]:
+def _boxes_of(painted: Bools, differing: NDArray[np.int16]) -> list[Box]:
+    """Return the boxes of one paint; `differing` is by how many levels each block starts with something else."""
     rows, columns = painted.shape
     blocks = painted.astype(np.uint8)
     reach = max(_LETTERING_BLOCKS)
@@ -56,6 +64,10 @@ def _boxes_of(painted: np.ndarray) -> list[Box]:
         too_large = width * height > _MAX_SHARE * rows * columns
         if own[number] < _MIN_BLOCKS or area < _MIN_FILL * width * height or too_large:
             continue
+        here = (labels == number).view(np.uint8)
+        ring = cv2.dilate(here, np.ones((5, 5), np.uint8)) > cv2.dilate(here, np.ones((3, 3), np.uint8))
+        if float((differing[ring] <= _ALIKE_LEVELS).mean()) > _MAX_ALIKE:
+            continue  # it goes on beyond: an even place of a smooth tone
         left, top = max(0, x - 1), max(0, y - 1)
         right, bottom = min(columns, x + width + 1), min(rows, y + height + 1)
         found.append(Box(*(_BLOCK_PX * side for side in (left, top, right - left, bottom - top))))

@@ -106,6 +106,7 @@ class Checks(Strict):
     """One rule per check; the names are those of `quality.checks.CHECKS`."""
 
     resolution: Rule
+    aspect: Rule
     blank: Rule
     noise: Rule
     text_pixels: Rule
@@ -117,6 +118,11 @@ class Checks(Strict):
     sharpness: SharpnessRule
     exposure_clipped: ClippingRule
     exposure_dark: Rule
+    exposure_shift: Rule
+    colour_cast: Rule
+    grain: Rule
+    banding: Rule
+    blockiness: Rule
     fidelity_structure: Rule
     fidelity_colour: Rule
     cropping: Rule

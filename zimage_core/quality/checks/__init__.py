@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from zimage_core.domain import Finding
 from zimage_core.quality.checks import (
     background_purity,
+    banding,
     blank,
+    blockiness,
     brand_colours,
+    colour_cast,
     expected_text,
     exposure,
     fidelity,
     framing,
+    grain,
     legibility,
     noise,
     resolution,
@@ -50,6 +54,7 @@ class Check:
 
 CHECKS: tuple[Check, ...] = (
     Check(resolution.NAME, resolution.measure, decisive=True),
+    Check(resolution.ASPECT, resolution.measure_aspect, decisive=True),
     Check(blank.NAME, blank.measure, decisive=True),
     Check(noise.NAME, noise.measure, decisive=True),
     Check(text_pixels.NAME, text_pixels.measure),
@@ -61,6 +66,11 @@ CHECKS: tuple[Check, ...] = (
     Check(sharpness.NAME, sharpness.measure),
     Check(exposure.CLIPPED, exposure.measure_clipped),
     Check(exposure.DARK, exposure.measure_dark),
+    Check(exposure.SHIFT, exposure.measure_shift),
+    Check(colour_cast.NAME, colour_cast.measure),
+    Check(grain.NAME, grain.measure),
+    Check(banding.NAME, banding.measure),
+    Check(blockiness.NAME, blockiness.measure),
     Check(fidelity.STRUCTURE, fidelity.measure_structure),
     Check(fidelity.COLOUR, fidelity.measure_colour),
     Check(framing.CROPPING, framing.measure_cropping),

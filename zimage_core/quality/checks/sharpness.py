@@ -94,8 +94,8 @@ def _regions(evidence: Evidence) -> tuple[Plane, Plane]:
 
 
 def _inner(evidence: Evidence) -> Plane | None:
-    """Return the product without its outline (> 0); None where nobody knows the product."""
-    if evidence.product is None:
+    """Return the product without its outline (> 0); None where we did not cut it out and place it."""
+    if evidence.placed is None or evidence.product is None:
         return None
     reach = np.ones((2 * PAD_PX - 3,) * 2, np.uint8)
     return np.asarray(cv2.erode(evidence.product.view(np.uint8), reach, borderValue=1), dtype=np.uint8)

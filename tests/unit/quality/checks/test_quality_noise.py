@@ -119,7 +119,7 @@ def test_such_a_picture_is_a_c_for_the_noise_and_nothing_else_is_asked(decoded, 
     grade = studio.grade(given)
     assert grade.letter == "C"
     assert grade.reasons[0].startswith("What is around the product is noise")
-    assert [f.check for f in grade.findings if f.state == "measured"] == ["resolution", "blank", "noise"]
+    assert [f.check for f in grade.findings if f.state == "measured"] == ["resolution", "aspect", "blank", "noise"]
 
 
 @pytest.mark.parametrize("kind", ["static", "grey static", "squares", "blobs"])

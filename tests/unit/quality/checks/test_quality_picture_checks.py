@@ -15,7 +15,7 @@ def test_an_even_picture_is_blank_and_nothing_else_is_asked(studio, level) -> No
     assert grade.letter == "C"
     assert grade.reasons[0].startswith("The picture is blank")
     asked = [f.check for f in grade.findings if f.state == "measured"]
-    assert asked == ["resolution", "blank"]
+    assert asked == ["resolution", "aspect", "blank"]
 
 
 def test_a_nearly_black_frame_with_sensor_noise_is_blank(studio) -> None:
@@ -53,7 +53,10 @@ def test_a_smaller_picture_than_promised_is_a_veto(studio) -> None:
 
 def test_another_shape_than_promised_is_a_veto(studio) -> None:
     given = dataclasses.replace(studio.shoot(texts=()), width_px=768, height_px=1024)
-    assert studio.finding("resolution", given).veto
+    finding = studio.finding("aspect", given)
+    assert finding.veto
+    assert finding.sentence == "The picture is 33% wider than promised: 1024 x 1024 px, not 768 x 1024."
+    assert studio.grade(given).letter == "C"
 
 
 def test_a_larger_picture_of_the_same_shape_is_welcome(studio) -> None:

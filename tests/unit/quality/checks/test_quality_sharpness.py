@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import cv2
@@ -64,7 +65,7 @@ def test_motion_blur_is_found_though_edges_along_it_stay_crisp(studio, name) -> 
     assert not studio.finding("sharpness", name=name, spoil=motion(15), texts=()).passed
 
 
-@pytest.mark.parametrize("name", ["phone", "perfume", "lipstick"])
+@pytest.mark.parametrize("name", ["mug", "lamp", "perfume", "lipstick", "cushion"])
 def test_an_enlarged_picture_fails(studio, name) -> None:
     assert not studio.finding("sharpness", name=name, spoil=enlarged(3), texts=()).passed
 
@@ -77,8 +78,6 @@ def test_a_crisp_badge_does_not_sharpen_a_blurred_picture(studio) -> None:
 
 
 def test_a_badge_baked_into_the_attempt_is_left_out_too(studio) -> None:
-    import dataclasses
-
     given = studio.shoot("lipstick", spoil=gauss(2.5))
     baked = dataclasses.replace(given, attempt_rgb=given.finished_rgb)
     assert studio.finding("sharpness", baked).veto
@@ -107,3 +106,52 @@ def test_a_product_without_a_single_edge_cannot_be_called_sharp(studio) -> None:
     flat = studio.finding("sharpness", name="mug", spoil=gauss(60.0), texts=())
     assert flat.veto
     assert "no edge" in flat.sentence
+
+
+# ---------------------------------------------------------------- where nobody knows what stands where
+
+
+def unknown(given):
+    """The same picture as a file from elsewhere: neither cut-out, nor placement, nor texts are known."""
+    rgb = given.finished_rgb
+    return dataclasses.replace(
+        given, attempt_rgb=rgb, cutout=None, placement=None, placed=None, placed_texts=(), mode="text"
+    )
+
+
+@pytest.mark.parametrize("name", ["mug", "lamp", "phone", "perfume", "lipstick", "cushion"])
+def test_sharp_and_blurred_are_told_apart_where_the_product_is_unknown(studio, name) -> None:
+    sharp, soft = (unknown(studio.shoot(name, spoil=spoil, texts=())) for spoil in (None, gauss(2.0)))
+    assert studio.finding("sharpness", sharp).score > 0.9
+    assert studio.finding("sharpness", soft).veto
+
+
+@pytest.mark.parametrize("name", ["lamp", "lipstick", "cushion"])
+def test_a_crisp_badge_that_nobody_knows_of_does_not_sharpen_a_blurred_picture(studio, name) -> None:
+    given = unknown(studio.shoot(name, spoil=gauss(2.5)))
+    assert laplacian_variance(given.attempt_rgb) > 50, "the badge is crisp"
+    assert not studio.finding("sharpness", given).passed
+
+
+def test_a_badge_that_nobody_knows_of_does_not_blur_a_sharp_picture(studio) -> None:
+    assert studio.finding("sharpness", unknown(studio.shoot("cushion"))).score > 0.9
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (1, 700), (40, 25), (200, 129)])
+def test_pictures_of_any_size_are_judged_or_said_to_have_no_edge(studio, sides) -> None:
+    rgb = np.random.default_rng(2).integers(0, 256, (*sides, 3)).astype(np.uint8)
+    finding = studio.finding("sharpness", dataclasses.replace(unknown(studio.shoot(texts=())), attempt_rgb=rgb))
+    assert finding.state == "measured"
+    assert 0.0 <= finding.score <= 1.0
+
+
+def test_the_box_is_where_the_product_is_softest(studio) -> None:
+    def half(rgb: Rgb) -> Rgb:
+        soft = cv2.GaussianBlur(rgb, (0, 0), 2.2)
+        soft[512:] = cv2.GaussianBlur(rgb, (0, 0), 5.0)[512:]
+        return soft
+
+    finding = studio.finding("sharpness", name="cushion", spoil=half, texts=())
+    assert not finding.passed
+    assert finding.box is not None
+    assert finding.box.y_px >= 512 - 128
