@@ -10,7 +10,9 @@ from prefect.client.schemas.objects import State
 from flows.devices import produce_on_devices
 from flows.publish import publish
 from flows.shard import produce_shard
+from tasks.alike import compare_products
 from tasks.devices import devices_of
+from tasks.experience import fix_experience
 from tasks.extract import extract
 from tasks.order import ProductionOrder
 from tasks.plan import plan
@@ -30,9 +32,11 @@ def produce(order: ProductionOrder) -> str:
     extracted = extract(order)
     plan(order, extracted)
     run_id = extracted.run_id
+    fix_experience(order, run_id)
     shards = shard_labels(order, run_id)
     devices = devices_of(order)
     failed = produce_on_devices(order, run_id, devices) if devices else _produce_here(order, run_id, shards)
+    compare_products(order, run_id)
     if order.publish and not failed:
         publish(order, run_id)
     report(order, run_id)

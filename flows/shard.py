@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from tasks.alike import compare_scenes
 from tasks.generate import Assignment, due_assignments, expect, generate
 from tasks.grade import grade, ungraded_shots
 from tasks.lease import shard_lease
@@ -39,9 +40,11 @@ def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str
     lease = nullcontext() if leased else shard_lease(order, shard_id)
     with lease, shard_progress(order, run_id, shard_id, label) as progress:
         _grade_all(order, run_id, shard_id, ungraded_shots(order, run_id, shard_id))
+        compare_scenes(order, run_id, shard_id, label)
         failed: dict[str, str] = {}
         while due := [a for a in due_assignments(order, run_id, shard_id) if a.shot_id not in failed]:
             failed |= _round(order, run_id, shard_id, due, progress)
+            compare_scenes(order, run_id, shard_id, label)
         return _account(order, run_id, shard_id, failed)
 
 

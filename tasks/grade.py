@@ -9,12 +9,15 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks.layers import cutout_of, finish
+from tasks.alike import chain_with_grades
+from tasks.experience import experience_of_run
+from tasks.layers import Finished, cutout_of, finish
 from tasks.lease import held_lease
 from tasks.order import ProductionOrder
-from tasks.runtime import RETRYING, Rooms, rooms, shard_promises
-from zimage_core.domain import Attempt, Grade, Promise, Verdict, attempt_size
+from tasks.runtime import RETRYING, Rooms, resident_engine, rooms, shard_promises
+from zimage_core.domain import Attempt, Grade, Promise, Signature, Verdict, attempt_size
 from zimage_core.imaging.cutout import CutOut
+from zimage_core.quality.duplicates import SIGNATURE_VERSION, signature_of
 from zimage_core.quality.grade import GradeInput
 from zimage_core.quality.grade import grade as grade_attempt
 from zimage_core.quality.policy import next_verdict
@@ -32,25 +35,36 @@ log = logging.getLogger("zimage_core.tasks")
 def grade(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence[str], label: str) -> int:
     """Judge the latest attempt of each of these shots where this run has not yet judged it; return how many it judged.
 
-    A grade that is already kept for the same pixels, overlay and rubric is used as it is.
+    What the picture looks like is kept before the verdict is: no verdict is without it. A grade that is already kept
+    for the same pixels, overlay and rubric is used as it is.
     """
     open_rooms = rooms(order)
     promises = shard_promises(order, run_id, shard_id)
     judged: list[tuple[str, str, str | None, Verdict]] = []
     grades: list[Grade] = []
+    signatures: list[Signature] = []
+    modes, experience = resident_engine(order).engine.info.modes, experience_of_run(order, run_id)
     for promise, standing in open_rooms.ledger.standings(run_id, shard_id, shot_ids=shot_ids):
         if standing.needs != "grade" or standing.attempt is None:
             continue
         shot_id, attempt = promise.shot.shot_id, standing.attempt
         new = None
         if attempt.object_key is not None:
-            new = judge(open_rooms, promises[shot_id], attempt, order, open_rooms.rubric)
+            finished, cutout = _looked_at(open_rooms, promises[shot_id], attempt, order)
+            new = _judged(open_rooms, promises[shot_id], attempt, finished, cutout, order, open_rooms.rubric)
             grades.append(new)
-        history = _history(open_rooms, run_id, standing, new)
-        verdict = next_verdict(promise.shot, history, max_attempts=open_rooms.settings.max_attempts)
+            signatures += _signed(open_rooms, attempt, finished, cutout)
+        verdict = next_verdict(
+            promise.shot,
+            _history(open_rooms, run_id, standing, new),
+            max_attempts=open_rooms.settings.max_attempts,
+            experience=experience,
+            modes=modes,
+        )
         judged.append((shot_id, attempt.attempt_id, new.grade_id if new else None, verdict))
         if verdict.kind != "accept":
             log.info("%s %s: %s: %s", promise.product.sku, promise.shot.scene.name, verdict.kind, verdict.reason)
+    open_rooms.ledger.record_signatures(signatures, lease=held_lease(shard_id))
     open_rooms.ledger.record_grades(grades)
     open_rooms.ledger.record_verdicts(run_id, judged, lease=held_lease(shard_id))
     return len(judged)
@@ -67,9 +81,35 @@ def ungraded_shots(order: ProductionOrder, run_id: str, shard_id: str) -> list[s
 
 def judge(open_rooms: Rooms, promise: Promise, attempt: Attempt, order: ProductionOrder, rubric: Rubric) -> Grade:
     """Return the grade of an attempt with the overlay of this run's promotion and prices; nothing is written."""
+    finished, cutout = _looked_at(open_rooms, promise, attempt, order)
+    return _judged(open_rooms, promise, attempt, finished, cutout, order, rubric)
+
+
+def _looked_at(
+    open_rooms: Rooms, promise: Promise, attempt: Attempt, order: ProductionOrder
+) -> tuple[Finished, CutOut | None]:
+    """Return an attempt with its overlay drawn, and the product's cut-out where there is a usable one."""
     cutout = cutout_of(open_rooms, promise, order)
     usable = cutout if isinstance(cutout, CutOut) else None
-    finished = finish(open_rooms, promise, attempt, order.promotion, usable)
+    return finish(open_rooms, promise, attempt, order.promotion, usable), usable
+
+
+def _signed(open_rooms: Rooms, attempt: Attempt, finished: Finished, cutout: CutOut | None) -> list[Signature]:
+    """Return the attempt's signature unless it is kept already."""
+    if open_rooms.ledger.signatures([attempt.attempt_id], SIGNATURE_VERSION):
+        return []
+    return [signature_of(attempt.attempt_id, finished.attempt_rgb, cutout, attempt.placement)]
+
+
+def _judged(
+    open_rooms: Rooms,
+    promise: Promise,
+    attempt: Attempt,
+    finished: Finished,
+    cutout: CutOut | None,
+    order: ProductionOrder,
+    rubric: Rubric,
+) -> Grade:
     kept = open_rooms.ledger.grade(attempt.attempt_id, finished.key, rubric.hash)
     if kept is not None:
         return kept
@@ -85,7 +125,7 @@ def judge(open_rooms: Rooms, promise: Promise, attempt: Attempt, order: Producti
             attempt_rgb=finished.attempt_rgb,
             finished_rgb=finished.rgb,
             placed_texts=finished.texts,
-            cutout=usable,
+            cutout=cutout,
             placement=attempt.placement,
             palette=(*brand.palette, brand.badge_color, brand.badge_text_color, brand.price_color),
             width_px=width_px,
@@ -103,8 +143,7 @@ def _history(
 ) -> list[tuple[Attempt, Grade | None]]:
     """Return the shot's chain so far, each attempt with the grade its verdict rested on, the newest last."""
     *earlier, newest = standing.chain
-    grades = open_rooms.ledger.verdict_grades([made.attempt_id for made in earlier], run_id=run_id)
-    return [*((made, grades.get(made.attempt_id)) for made in earlier), (newest, new)]
+    return [*chain_with_grades(open_rooms, run_id, earlier), (newest, new)]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
+from tasks.alike import same_backdrops
 from tasks.layers import cutout_of, finish
 from tasks.moderate import moderation_counts
 from tasks.order import ProductionOrder
@@ -62,7 +63,7 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     outcomes = list(open_rooms.ledger.outcomes(run_id))
     refusals = _in_order(open_rooms.ledger.refusals(run_id))
     moderation = moderation_counts(order, run_id)
-    summary = summarise(outcomes, refusals, moderation)
+    summary = summarise(outcomes, refusals, moderation, same_backdrops(open_rooms, run_id))
     folder = report_folder(order, run_id)
     state = _state_of(outcomes, refusals).encode()
     kept = f"reports/{run_id}.txt"

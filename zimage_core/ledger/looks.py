@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, RowMapping, select
 
 from zimage_core.domain import (
     Attempt,
@@ -62,26 +61,26 @@ def kept_elsewhere(
     )
     promised = {(row.sku, row.scene) for row in connection.execute(own.where(schema.promise.c.run_id == run_id))}
     latest: dict[tuple[str, str], int] = {}
-    kept: defaultdict[tuple[str, str], dict[tuple[int, str], Row[Any]]] = defaultdict(dict)
+    kept: defaultdict[tuple[str, str], dict[tuple[int, str], RowMapping]] = defaultdict(dict)
     for row in _verdicts_elsewhere(connection, run_id, skus):
-        place = (row.sku, row.scene)
+        place = (row["sku"], row["scene"])
         if place not in promised:
-            latest[place] = max(latest.get(place, 0), row.run_seq)
-            kept[place][row.run_seq, row.attempt_id] = row
+            latest[place] = max(latest.get(place, 0), row["run_seq"])
+            kept[place][row["run_seq"], row["attempt_id"]] = row
     chosen = {
-        row.attempt_id: row
+        row["attempt_id"]: row
         for place, rows in kept.items()
         for (run_seq, _), row in rows.items()
-        if run_seq == latest[place] and row.kind in ("accept", "review")
+        if run_seq == latest[place] and row["kind"] in ("accept", "review")
     }
     rejected = _rejected(connection, chosen)
     signed = signatures(connection, sorted(set(chosen) - rejected), version)
     for attempt_id, signature in sorted(signed.items()):
         row = chosen[attempt_id]
-        yield SignedAttempt(signature, row.shot_id, row.sku, row.scene)
+        yield SignedAttempt(signature, row["shot_id"], row["sku"], row["scene"])
 
 
-def _verdicts_elsewhere(connection: Connection, run_id: str, skus: Sequence[str] | None) -> Iterator[Row[Any]]:
+def _verdicts_elsewhere(connection: Connection, run_id: str, skus: Sequence[str] | None) -> Iterator[RowMapping]:
     """Yield every verdict of other runs, oldest first: the last one of an attempt in a run is the one that counts."""
     verdict, run, shot = schema.verdict, schema.run, schema.shot
     asked = (
@@ -100,10 +99,10 @@ def _verdicts_elsewhere(connection: Connection, run_id: str, skus: Sequence[str]
         .order_by(verdict.c.seq)
     )
     if skus is None:
-        yield from connection.execute(query)
+        yield from connection.execute(query).mappings()
         return
     for chunk in chunks(dict.fromkeys(skus)):
-        yield from connection.execute(query.where(shot.c.sku.in_(chunk)))
+        yield from connection.execute(query.where(shot.c.sku.in_(chunk))).mappings()
 
 
 def _rejected(connection: Connection, attempt_ids: Iterable[str]) -> set[str]:

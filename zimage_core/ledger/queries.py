@@ -136,6 +136,20 @@ def promises(
     return sorted(found, key=lambda promise: (promise.ordinal, promise.shot.shot_id))
 
 
+def products(connection: Connection, shot_ids: Iterable[str]) -> dict[str, Product]:
+    """Return the product of each shot as its last promise says."""
+    table, product = schema.promise, schema.product
+    query = (
+        select(table.c.shot_id, product.c.payload)
+        .join(product, product.c.product_key == table.c.product_key)
+        .order_by(table.c.seq)
+    )
+    return {
+        row["shot_id"]: from_json(Product, row["payload"])
+        for row in rows_of(connection, query, table.c.shot_id, shot_ids)
+    }
+
+
 def _promise(row: RowMapping, products: dict[str, Product]) -> Promise:
     """Read one promise; `products` keeps what was read, because a product has several shots."""
     key = row["product_key"]

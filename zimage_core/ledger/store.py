@@ -15,6 +15,7 @@ from zimage_core.domain import (
     Decision,
     Grade,
     Likeness,
+    Product,
     Promise,
     Refusal,
     Regeneration,
@@ -260,6 +261,11 @@ class Ledger:
         """Return the signed pictures that other runs keep of SKUs (all, or `skus`) and scenes not promised here."""
         with self._database.reading() as connection:
             return list(looks.kept_elsewhere(connection, run_id, version, skus))
+
+    def products(self, shot_ids: Iterable[str]) -> dict[str, Product]:
+        """Return the product of each of these shots as it was promised last; shots never promised are left out."""
+        with self._database.reading() as connection:
+            return queries.products(connection, shot_ids)
 
     def record_likenesses(self, found: Iterable[Likeness], *, lease: Lease | None = None) -> int:
         """Keep which attempts repeat which; return how many were new. A pair keeps the moment it was first found."""

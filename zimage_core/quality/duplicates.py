@@ -1,9 +1,7 @@
 """Near-duplicates: is this the same picture, or the same product photo, a second time?
 
-A signature is what 16 x 16 cells say of a picture: the mean Lab colour of each, and how much of it the product covers;
-and 32 x 32 points of lightness. Where the product's place is known it has a signature of its own, over its bounding
-box, so that size, place and backdrop say nothing of it. Two signatures are compared by what light, JPEG, size and a
-slightly wider matte change little, and another colour, print, outline or product changes a lot:
+Signatures (signatures.py) are compared by what light, JPEG, size and a slightly wider matte change little, and another
+colour, print, outline or product changes a lot:
 
     outline     share of the covered area that only one of them covers; difference of the bounding boxes' proportions
     tone        difference of the mean lightness, which relighting moves
@@ -18,45 +16,55 @@ limits were fitted on modelled photos of another seed than benchmarks/duplicates
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from zimage_core.domain import Placement, Signature
-from zimage_core.errors import QualityError
-from zimage_core.imaging.cutout import CutOut
-from zimage_core.imaging.pixels import Rgb, Rgba
+from zimage_core.quality.signatures import (
+    FINE_SIDE,
+    SIDE,
+    SIGNATURE_VERSION,
+    Cells,
+    Floats,
+    Rows,
+    read_cells,
+    signature_of,
+)
 
-__all__ = ["NEAR", "SIGNATURE_VERSION", "Cells", "NearIndex", "backdrop_distance", "picture_distance",
-           "product_distance", "read_cells", "repeat_distance", "signature_of"]  # fmt: skip
+__all__ = [
+    "NEAR",
+    "SIGNATURE_VERSION",
+    "Cells",
+    "NearIndex",
+    "backdrop_distance",
+    "most_alike_backdrops",
+    "picture_distance",
+    "product_distance",
+    "read_cells",
+    "repeat_distance",
+    "signature_of",
+]
 
-SIGNATURE_VERSION: Final = "cells-1"
 NEAR: Final = 1.0
 """Distances up to this one mean: the same again."""
-
-SIDE: Final = 16
-"""Cells a side."""
-
-FINE_SIDE: Final = 32
-"""Points of lightness a side. 16 cannot tell plain shirts apart by their folds, 48 does it no better."""
 
 _PROPORTIONS, _TONE, _HUE = 0.07, 7.5, 5.0
 _LIMITS: Final = np.array([0.14, _PROPORTIONS, _TONE, _HUE, 2.8, 2.6, 6.0, 5.5], dtype=np.float32)
 """outline, proportions (ln), tone (L*), hue (a*b*), structure of L* and of a*b*, the two in the worst blocks."""
 
+_PICTURE_LIMITS: Final = np.array([1.0, _PROPORTIONS, _TONE, 2.0, 3.0, 2.8, 6.2, 7.2], dtype=np.float32)
+"""For whole pictures: a product is only a part of one, so that what moves it moves the mean less."""
+
 _BACKDROP_LIMITS: Final = np.array([1.0, _PROPORTIONS, 3.0, 2.0, 1.6, 1.2, 4.0, 3.0], dtype=np.float32)
 """For backdrops, which are far smoother than products: less is a difference one sees."""
 
-_EDGES: Final = 0.65
-"""1 - correlation of gradients."""
+_EDGES, _PICTURE_EDGES = 0.65, 0.4
+"""1 - correlation of gradients, of products and of whole pictures."""
 
+_MARGIN: Final = 0.02
 _MOVED: Final = 0.25
 """Share of what either product covers that only one of them covers: beyond, it stands elsewhere in the frame."""
 
@@ -67,140 +75,16 @@ _FILLED_BLOCK: Final = 6.0
 """Cells of a 4 x 4 block that must be covered for the block to be asked for its worst."""
 _LEAST_BACKDROP: Final = 25.0
 """Cells of backdrop that two pictures must have in common to be compared by it, of 256."""
+_LEADERS: Final = 60
 _PAIRS_AT_ONCE: Final = 1024
 _NOISE_GRADIENT: Final = 0.3
 """L* per point: gradients as weak as this are halved in the correlation of edges; JPEG and grain reach it."""
-_SEEN_ALPHA: Final = 128
 _LEAST_POINTS: Final = 60.0
 """Fewer points inside, as in spectacles, say nothing of edges."""
 _FLAT: Final = 1.1
 """Power of gradients, in that of noise, up to which there are no edges to compare: a plain thing in one tone."""
-_SMALL_PX: Final = 128
-_SMALL: Final = (_SMALL_PX, _SMALL_PX)
 _INSIDE: Final = 0.95
 _SLACK: Final = 1.5
-
-Floats = NDArray[np.float32]
-Rows = NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cells:
-    """Many signatures as they are kept, 2 KB each: `planes` (n, 16, 16, 4) uint8, L* a* b* and cover of each cell;
-    `fine` (n, 32, 32) uint8, L* of each point; `proportions` (n,), ln(width / height).
-    """
-
-    planes: NDArray[np.uint8]
-    fine: NDArray[np.uint8]
-    proportions: Floats
-
-    def __len__(self) -> int:
-        return len(self.planes)
-
-    def take(self, rows: Rows) -> Cells:
-        """Return some of them, in this order."""
-        return Cells(self.planes[rows], self.fine[rows], self.proportions[rows])
-
-    def lab(self) -> Floats:
-        """Return L* 0..100, a*, b* of every cell, (n, 16, 16, 3)."""
-        lab = self.planes[..., :3].astype(np.float32) - np.array([0, 128, 128], np.float32)
-        lab[..., 0] /= np.float32(2.55)
-        return lab
-
-    def cover(self) -> Floats:
-        """Return how much of every cell the product covers, (n, 16, 16) 0..1."""
-        return self.planes[..., 3].astype(np.float32) / np.float32(255.0)
-
-
-# ---------------------------------------------------------------- signatures
-
-
-def signature_of(attempt_id: str, rgb: Rgb, cutout: CutOut | None, placement: Placement | None) -> Signature:
-    """Return the signature of an attempt's pixels (H, W, 3), without any overlay.
-
-    `cutout` and `placement` say where the product's own pixels stand; with either unknown only the whole picture is
-    described.
-    """
-    height, width = rgb.shape[:2]
-    cover, product = np.zeros((SIDE, SIDE), np.float32), None
-    if cutout is not None and placement is not None:
-        cover = _covered(cutout, placement, width, height)
-        product = _product_code(cutout.rgba)
-    small = np.asarray(cv2.resize(rgb, _SMALL, interpolation=cv2.INTER_AREA), dtype=np.float32)
-    return Signature(
-        attempt_id, SIGNATURE_VERSION, _code(small, np.ones(_SMALL, np.float32), cover, width / height), product
-    )
-
-
-def _product_code(rgba: Rgba) -> str | None:
-    """Return the code of a cut-out (h, w, 4) over the bounding box of what shows; None when nothing does."""
-    seen = rgba[..., 3] >= _SEEN_ALPHA
-    if not seen.any():
-        return None
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    box = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    proportions = box.shape[1] / box.shape[0]
-    box = box[:: max(1, box.shape[0] // 512), :: max(1, box.shape[1] // 512)]
-    alpha = np.ascontiguousarray(box[..., 3])
-    premultiplied = cv2.multiply(np.ascontiguousarray(box[..., :3]), cv2.merge([alpha] * 3), scale=1.0 / 255.0)
-    cover = np.asarray(cv2.resize(alpha, _SMALL, interpolation=cv2.INTER_AREA), dtype=np.float32) / np.float32(255.0)
-    light = np.asarray(cv2.resize(premultiplied, _SMALL, interpolation=cv2.INTER_AREA), dtype=np.float32)
-    return _code(light, cover, _means(cover, SIDE), proportions)
-
-
-def _means(small: Floats, side: int) -> Floats:
-    """Return the mean of each of side x side cells of a raster of 128 px, float32."""
-    step = small.shape[0] // side
-    return np.asarray(small.reshape(side, step, side, step, *small.shape[2:]).mean(axis=(1, 3)), dtype=np.float32)
-
-
-def _covered(cutout: CutOut, placement: Placement, width_px: int, height_px: int) -> Floats:
-    """Return how much of each cell of the picture the product covers, (16, 16) 0..1; half a cell's error is no harm."""
-    reduced = max(1, max(cutout.rgba.shape[:2]) // 256)
-    alpha = np.ascontiguousarray(cutout.rgba[::reduced, ::reduced, 3])
-    across, down = _SMALL_PX / width_px, _SMALL_PX / height_px
-    scale = placement.scale * reduced
-    to_small = np.array([[scale * across, 0, placement.x_px * across], [0, scale * down, placement.y_px * down]])
-    small = np.asarray(cv2.warpAffine(alpha, to_small, _SMALL, flags=cv2.INTER_LINEAR), dtype=np.float32)
-    return _means(small, SIDE) / np.float32(255.0)
-
-
-def _code(light: Floats, opacity: Floats, cover: Floats, proportions: float) -> str:
-    """Return a signature as text, base64 of: L* a* b* and cover of each cell, L* of each point, ln(width / height).
-
-    `light` (128, 128, 3) sRGB 0..255 times `opacity` (128, 128) 0..1; `cover` (16, 16) is kept as it is given.
-    """
-    planes = np.dstack([_lab_codes(light, opacity, SIDE), np.rint(cover * 255.0)]).astype(np.uint8)
-    fine = np.ascontiguousarray(_lab_codes(light, opacity, FINE_SIDE)[..., 0]).astype(np.uint8)
-    shape = np.float32(math.log(proportions)).astype("<f4").tobytes()
-    return base64.b64encode(planes.tobytes() + fine.tobytes() + shape).decode("ascii")
-
-
-def _lab_codes(light: Floats, opacity: Floats, side: int) -> Floats:
-    """Return the mean colour of each of side x side cells as L* x 2.55, a* + 128, b* + 128, whole numbers 0..255."""
-    weight = np.maximum(_means(opacity, side), np.float32(1e-3))
-    means = np.clip(_means(light, side) / weight[..., None] / np.float32(255.0), 0.0, 1.0)
-    lab = cv2.cvtColor(means.astype(np.float32), cv2.COLOR_RGB2LAB) * np.array([2.55, 1, 1]) + np.array([0, 128, 128])
-    return np.asarray(np.clip(np.rint(lab), 0, 255), dtype=np.float32)
-
-
-def read_cells(codes: Sequence[str]) -> Cells:
-    """Return the signatures of these codes, in their order. Raises QualityError for a text that is no such code."""
-    coarse, fine = SIDE * SIDE * 4, FINE_SIDE * FINE_SIDE
-    raw = np.empty((len(codes), coarse + fine + 4), np.uint8)
-    for row, code in enumerate(codes):
-        try:
-            raw[row] = np.frombuffer(base64.b64decode(code, validate=True), np.uint8)
-        except (binascii.Error, ValueError) as error:
-            raise QualityError(
-                f"A signature of {len(code)} characters is not one of version {SIGNATURE_VERSION}."
-            ) from error
-    proportions = np.ascontiguousarray(raw[:, coarse + fine :]).view("<f4").reshape(-1).astype(np.float32)
-    return Cells(
-        np.ascontiguousarray(raw[:, :coarse]).reshape(-1, SIDE, SIDE, 4),
-        np.ascontiguousarray(raw[:, coarse : coarse + fine]).reshape(-1, FINE_SIDE, FINE_SIDE),
-        proportions,
-    )
 
 
 # ---------------------------------------------------------------- distances
@@ -215,8 +99,33 @@ def product_distance(one: Cells, other: Cells) -> Floats:
 
 
 def picture_distance(one: Cells, other: Cells) -> Floats:
-    """Return how far whole pictures are apart, whatever is in them, (n,). Give the cells of picture codes."""
-    return _distance(one, other, np.ones(one.planes.shape[:3], np.float32), np.zeros(len(one), np.float32), _LIMITS)
+    """Return how far whole pictures are apart, whatever is in them, (n,). Give the cells of picture codes.
+
+    The nearest of three: as they are, and with the middle of either enlarged, as a copy with its margin cut off is.
+    """
+    everything, nothing = np.ones(one.planes.shape[:3], np.float32), np.zeros(len(one), np.float32)
+    pairs = ((one, other), (_enlarged(one), other), (one, _enlarged(other)))
+    found = [_distance(*pair, everything, nothing, _PICTURE_LIMITS, edges=_PICTURE_EDGES) for pair in pairs]
+    return np.asarray(np.minimum.reduce(found), dtype=np.float32)
+
+
+def _enlarged(cells: Cells) -> Cells:
+    """Return the same signatures of the pictures' middles: a margin of 2 % is cut off on all sides."""
+    coarse, fine = (_sampling(side) for side in (SIDE, FINE_SIDE))
+    planes = np.einsum("ri,cj,nijk->nrck", coarse, coarse, cells.planes.astype(np.float32), optimize=True)
+    points = np.einsum("ri,cj,nij->nrc", fine, fine, cells.fine.astype(np.float32), optimize=True)
+    return Cells(np.rint(planes).astype(np.uint8), np.rint(points).astype(np.uint8), cells.proportions)
+
+
+@lru_cache(maxsize=2)
+def _sampling(side: int) -> Floats:
+    """Return the linear interpolation of `side` cells at as many points of the middle, (side, side) float32."""
+    at = ((np.arange(side) + 0.5) / side - 0.5) * (1.0 - 2.0 * _MARGIN) * side + (side - 1) / 2.0
+    left = np.clip(np.floor(at), 0, side - 2).astype(np.intp)
+    rows = np.zeros((side, side), np.float32)
+    rows[np.arange(side), left] = 1.0 - (at - left)
+    rows[np.arange(side), left + 1] = at - left
+    return rows
 
 
 def backdrop_distance(one: Cells, other: Cells) -> Floats:
@@ -225,8 +134,26 @@ def backdrop_distance(one: Cells, other: Cells) -> Floats:
     Give the cells of picture codes: what either product covers is left out.
     """
     free = np.float32(1.0) - np.maximum(one.cover(), other.cover())
-    quotients = _distance(one, other, free, np.zeros(len(one), np.float32), _BACKDROP_LIMITS, edges=False)
+    quotients = _distance(one, other, free, np.zeros(len(one), np.float32), _BACKDROP_LIMITS, edges=None)
     return np.where(free.sum(axis=(1, 2)) >= _LEAST_BACKDROP, quotients, np.float32(np.inf)).astype(np.float32)
+
+
+def most_alike_backdrops(cells: Cells) -> Rows:
+    """Return the rows of the largest group of pictures that share nearly one backdrop, lowest first.
+
+    A group is what is near to one of its pictures; as many are asked as it takes to find any group of a twentieth of
+    the pictures. Give the cells of picture codes.
+    """
+    best = np.empty(0, dtype=np.intp)
+    for leader in np.unique(np.linspace(0, len(cells) - 1, min(len(cells), _LEADERS)).astype(np.intp)):
+        near: list[Rows] = []
+        for start in range(0, len(cells), _PAIRS_AT_ONCE):
+            rows = np.arange(start, min(start + _PAIRS_AT_ONCE, len(cells)), dtype=np.intp)
+            asked = cells.take(np.full(len(rows), leader, dtype=np.intp))
+            near.append(rows[backdrop_distance(asked, cells.take(rows)) <= NEAR])
+        group = np.concatenate(near)
+        best = group if len(group) > len(best) else best
+    return best
 
 
 def repeat_distance(one: Cells, other: Cells) -> Floats:
@@ -242,16 +169,16 @@ def repeat_distance(one: Cells, other: Cells) -> Floats:
 
 
 def _distance(
-    one: Cells, other: Cells, weight: Floats, outline: Floats, limits: Floats, *, edges: bool = True
+    one: Cells, other: Cells, weight: Floats, outline: Floats, limits: Floats, *, edges: float | None = _EDGES
 ) -> Floats:
     """Return the largest quotient of difference and limit of each pair, (n,). Edges are asked only of what is near."""
     proportions = np.abs(one.proportions - other.proportions)
     differences = [outline, proportions, *_differences(one.lab(), other.lab(), weight)]
     found = np.asarray((np.stack(differences, axis=1) / limits).max(axis=1), dtype=np.float32)
     left = np.flatnonzero(found <= NEAR)
-    if edges and len(left):
+    if edges is not None and len(left):
         apart = np.float32(1.0) - _edges_alike(one.fine[left], other.fine[left], weight[left])
-        found[left] = np.maximum(found[left], apart / np.float32(_EDGES))
+        found[left] = np.maximum(found[left], apart / np.float32(edges))
     return found
 
 

@@ -31,7 +31,8 @@ class Summary:
     """A run counted from its outcomes; `attempts`, seconds and cost are those of the shown chains of attempts.
 
     `regenerated` = shots that took more than one attempt. `undelivered` and `refusals` count reasons, commonest first.
-    `moderation`: how many shots got which answer, empty where nobody was asked.
+    `moderation`: how many shots got which answer, empty where nobody was asked. `findings`: what was found of the run
+    as a whole, in sentences.
     """
 
     promised: int = 0
@@ -47,6 +48,7 @@ class Summary:
     refused: int = 0
     refusals: tuple[tuple[str, int], ...] = ()
     moderation: Mapping[str, int] = field(default_factory=dict)
+    findings: tuple[str, ...] = ()
 
     def count(self, state: ShotState) -> int:
         """Return how many shots are in this state."""
@@ -86,6 +88,8 @@ class Summary:
         if self.moderation:
             said = [f"{count} {_ANSWERS.get(answer, answer)}" for answer, count in self.moderation.items()]
             lines.append(f"Moderation: {', '.join(said)}.")
+        if self.findings:
+            lines += ["", "**The run as a whole**", "", *(f"- {_in_markdown(found)}" for found in self.findings)]
         for heading, reasons in (("Not delivered", self.undelivered), ("Refused", self.refusals)):
             if reasons:
                 shown = reasons[:MOST_REASONS]
@@ -96,11 +100,15 @@ class Summary:
 
 
 def summarise(
-    outcomes: Iterable[ShotOutcome], refusals: Iterable[Refusal], moderation: Mapping[str, int] | None = None
+    outcomes: Iterable[ShotOutcome],
+    refusals: Iterable[Refusal],
+    moderation: Mapping[str, int] | None = None,
+    findings: Iterable[str] = (),
 ) -> Summary:
     """Count the outcomes in one pass (they may be streamed) and the refusals.
 
-    `moderation`: how many shots got which answer of the moderation service, where there is one.
+    `moderation`: how many shots got which answer of the moderation service, where there is one. `findings`: sentences
+    about the run as a whole.
     """
     states: Counter[ShotState] = Counter()
     letters: Counter[str] = Counter()
@@ -135,6 +143,7 @@ def summarise(
         refused=refused.total(),
         refusals=_commonest(refused),
         moderation=dict(moderation or {}),
+        findings=tuple(findings),
     )
 
 
