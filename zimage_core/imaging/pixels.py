@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from zimage_core.errors import ImageError
+from zimage_core.imaging.jpeg_scans import MAX_SCANS, scan_count
 
 cv2.setNumThreads(1)  # parallelism is one process per core; OpenCV's own threads would only fight over them
 
@@ -51,6 +52,8 @@ _DAMAGED: Final = (
 )
 """What Pillow's decoders raise at damaged or hostile bytes (found by damaging files on purpose; a UserWarning where
 warnings are errors)."""
+_SAVE_AGAIN: Final = "open it in an image program and save it again"
+_REDUCE: Final = "reduce it first"
 _EXIF_ORIENTATION: Final = 0x0112
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -95,24 +98,26 @@ def read_photo(source: Path | bytes, *, max_megapixels: float = 80.0) -> Photo:
     """
     data = _bytes_of(source)
     name = source.name if isinstance(source, Path) else "the photo"
+    if scan_count(data) > MAX_SCANS:
+        raise ImageError(f"{name} is a JPEG of more than {MAX_SCANS} scans and was not decoded; {_SAVE_AGAIN}.")
     notes: list[str] = []
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             _check_size(opened.size, max_megapixels, name)
-            frames = int(getattr(opened, "n_frames", 1))
-            if frames > 1:
-                notes.append(f"It has {frames} frames; only the first is used.")
+            _note_frames(opened, notes)
             opened.load()
             upright = _upright(opened, notes)
             rgb, alpha = _to_srgb(upright, name, notes)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(f"{name} is far above {max_megapixels:g} megapixels and was not decoded.") from None
+        raise ImageError(f"{name} is far above {max_megapixels:g} megapixels and was not decoded; {_REDUCE}.") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{name} is not a readable {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture.") from None
+        known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise ImageError(f"{name} is not a readable {known} picture; save it as one of these.") from None
     except _DAMAGED as error:
-        raise ImageError(f"{name} is damaged and cannot be decoded: {error}.") from error
+        what = str(error).rstrip(".") or type(error).__name__
+        raise ImageError(f"{name} is damaged and cannot be decoded: {what}; ask for the file again.") from error
     return Photo(rgb=rgb, alpha=alpha, sha256=sha256_hex(data), notes=tuple(notes))
 
 
@@ -121,7 +126,7 @@ def _bytes_of(source: Path | bytes) -> bytes:
         return source
     try:
         if source.stat().st_size > MAX_FILE_BYTES:
-            raise ImageError(f"{source.name} is larger than {MAX_FILE_BYTES >> 20} MiB and was not read.")
+            raise ImageError(f"{source.name} is larger than {MAX_FILE_BYTES >> 20} MiB and was not read; {_REDUCE}.")
         return source.read_bytes()
     except OSError as error:
         raise ImageError(f"{source.name} cannot be read: {error.strerror or error}.") from error
@@ -133,10 +138,34 @@ def _check_size(size: tuple[int, int], max_megapixels: float, name: str) -> None
     if megapixels > max_megapixels:
         raise ImageError(
             f"{name} is {width_px} x {height_px} ({megapixels:.1f} megapixels), above the limit of "
-            f"{max_megapixels:g}; it was not decoded."
+            f"{max_megapixels:g}; it was not decoded; {_REDUCE}."
         )
     if max(size) > MAX_SIDE_PX:
-        raise ImageError(f"{name} is {width_px} x {height_px}: a side is above {MAX_SIDE_PX} px; it was not decoded.")
+        raise ImageError(
+            f"{name} is {width_px} x {height_px}: a side is above {MAX_SIDE_PX} px; it was not decoded; {_REDUCE}."
+        )
+
+
+def _note_frames(image: Image.Image, notes: list[str]) -> None:
+    """Note that there are more frames than the one that is used.
+
+    The frames of a TIFF are a chain that Pillow walks to its end to count them, in quadratic time: so only the next one
+    is looked for. Nothing that is wrong with later frames matters.
+    """
+    if image.format != "TIFF":
+        frames = int(getattr(image, "n_frames", 1))
+        if frames > 1:
+            notes.append(f"It has {frames} frames; only the first is used.")
+        return
+    try:
+        image.seek(1)
+    except _DAMAGED:
+        more = False
+    else:
+        more = True
+    image.seek(0)
+    if more:
+        notes.append("It has several pages; only the first is used.")
 
 
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:

@@ -31,7 +31,9 @@ class Logistic(Strict):
         return self
 
     def score(self, value: float) -> float:
-        """Return the score 0..1 of a value."""
+        """Return the score 0..1 of a value; infinities have the scores of the ends, not a number has 0."""
+        if math.isnan(value):
+            return 0.0
         exponent = -(value - self.middle) / self.width
         return 0.0 if exponent > 700 else 1.0 / (1.0 + math.exp(exponent))
 
@@ -57,12 +59,16 @@ class Ramp(Strict):
         return self
 
     def score(self, value: float) -> float:
-        """Return the score 0..1 of a value."""
+        """Return the score 0..1 of a value; infinities have the scores of the ends, not a number has 0."""
+        if math.isnan(value):
+            return 0.0
         if value <= self.points[0][0]:
             return self.points[0][1]
         for (left, low), (right, high) in itertools.pairwise(self.points):
-            if value <= right:
-                return low + (high - low) * (value - left) / (right - left)
+            if value < right:
+                share = (value / 2 - left / 2) / (right / 2 - left / 2)  # halves: the whole may overflow
+                between = low + (high - low) * share
+                return min(max(between, min(low, high)), max(low, high))
         return self.points[-1][1]
 
     def value_at(self, score: float) -> float:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from zimage_core.domain import Box, Finding
+from zimage_core.errors import QualityError
 from zimage_core.quality.rubric import Rubric
 
 
@@ -21,7 +24,12 @@ def measured(
     """Return a measured finding: score from the check's curve, passed from `cap_below`, veto from `veto_below`.
 
     `score` and `limit` replace the curve's own where a check measures in another unit than its curve is written in.
+
+    Raises QualityError for a value that is infinite or not a number: a check that measures such a thing is broken, and
+    grading says so, rather than judging by it.
     """
+    if not math.isfinite(value):
+        raise QualityError(f"The check {check} measured {value}, which is no value; check the picture and the check.")
     rule = rubric.rule(check)
     judged = rule.curve.score(value) if score is None else score
     return Finding(
