@@ -61,23 +61,25 @@ def sharpness(answers: Sequence[Answer]) -> Missed:
 
 def texts(answers: Sequence[Answer], *, accept_goal: float, reject_goal: float) -> Missed:
     """False accepts per fault and false rejects per language."""
-    who = answers[0].of.split("-")[0]
-    right, wrong = [a for a in answers if a.good], [a for a in answers if not a.good]
-    accepted, rejected = [a for a in wrong if _accepted(a)], [a for a in right if _refused(a)]
-    by_check = _counted(check for a in rejected for check in a.why)
-    print(f"false accepts  {share_text(len(accepted), len(wrong))}")
-    print(f"    {_shares(wrong, _kind, _accepted)}; {_shares(wrong, _part, _accepted)}")
-    print(f"    cases: {', '.join(a.of for a in accepted[:25]) or '-'}")
-    print(f"false rejects  {share_text(len(rejected), len(right))}")
-    print(f"    {_shares(right, _part, _refused)}; by {by_check}")
-    print(f"    cases: {', '.join(a.of for a in rejected[:25]) or '-'}")
     missed = []
-    if len(accepted) > accept_goal * len(wrong):
-        share = share_text(len(accepted), len(wrong))
-        missed.append(f"text, {who}: wrong accepted {share} ({_counted(map(_kind, accepted))}), goal {accept_goal:.1%}")
-    if len(rejected) > reject_goal * len(right):
-        share = share_text(len(rejected), len(right))
-        missed.append(f"text, {who}: right rejected {share} (by {by_check}), goal {reject_goal:.1%}")
+    for part, here in _by(answers, _part):
+        title = f"text, {here[0].of.split('-')[0]}{', ' + part if part else ''}"
+        right, wrong = [a for a in here if a.good], [a for a in here if not a.good]
+        accepted, rejected = [a for a in wrong if _accepted(a)], [a for a in right if _refused(a)]
+        accepts, rejects = share_text(len(accepted), len(wrong)), share_text(len(rejected), len(right))
+        by_check = _counted(check for a in rejected for check in a.why)
+        print(f"{title}: false accepts {accepts}")
+        print(f"    {_shares(wrong, _kind, _accepted)}; {_shares(wrong, _product, _accepted)}")
+        print(f"    cases: {', '.join(a.of for a in accepted[:25]) or '-'}")
+        print(f"{title}: false rejects {rejects}")
+        print(f"    {_shares(right, _product, _refused)}; by {by_check}")
+        print(f"    cases: {', '.join(a.of for a in rejected[:25]) or '-'}")
+        if len(accepted) > accept_goal * len(wrong):
+            missed.append(
+                f"{title}: wrong accepted {accepts} ({_counted(map(_kind, accepted))}), goal {accept_goal:.1%}"
+            )
+        if len(rejected) > reject_goal * len(right):
+            missed.append(f"{title}: right rejected {rejects} (by {by_check}), goal {reject_goal:.1%}")
     return missed
 
 

@@ -69,25 +69,29 @@ def sharpness(seed: str, number: int) -> list[Answer]:
 
 
 def text_code(seed: str, number: int) -> list[Answer]:
-    """Ask the text checks about one picture with texts drawn by code."""
+    """Ask the text checks about one picture with texts drawn by code: with the overlay's layer at hand, and without."""
     case = text_set.text_case(seed, "code", number)
-    given = _foreign(case.rgb, plain_rgb=case.plain_rgb, texts=case.placed, overlay=case.layer)
-    return [_text_answer(case, given, number)]
+    answers = []
+    for part, layer in (("layer known", case.layer), ("layer unknown", None)):
+        given = _foreign(case.rgb, plain_rgb=case.plain_rgb, texts=case.placed, overlay=layer)
+        answers.append(_text_answer(case, part, given, number))
+    return answers
 
 
 def text_model(seed: str, number: int) -> list[Answer]:
     """Ask the text checks about one picture with texts drawn as a model would."""
     case = text_set.text_case(seed, "model", number)
     given = _foreign(case.rgb, mode="text", expected=case.expected)
-    return [_text_answer(case, given, number)]
+    return [_text_answer(case, "", given, number)]
 
 
-def _text_answer(case: text_set.TextCase, given: GradeInput, number: int) -> Answer:
+def _text_answer(case: text_set.TextCase, part: str, given: GradeInput, number: int) -> Answer:
     names = tuple(check.name for check in CHECKS if rubric().rule(check.name).group == "text")
     found = _findings(given, tuple(name for name in names if name != "text_over_product"))
     failing = tuple(dict.fromkeys(finding.check for finding in found if not finding.passed))
     score = min((finding.score for finding in found if finding.score is not None), default=math.inf)
-    return Answer(f"{case.drawn_by}-{number}", case.language, case.fault, case.right, not failing, score, failing)
+    of = f"{case.drawn_by}-{number}-{case.language}"
+    return Answer(of, part, case.fault, case.right, not failing, score, failing)
 
 
 def planted(seed: str, number: int) -> list[Answer]:
