@@ -11,11 +11,16 @@ from zimage_core.quality.experience import Remedy
 CURES: Final[Mapping[str, tuple[Remedy, ...]]] = MappingProxyType(
     {
         "resolution": ("wording",),
+        "aspect": ("wording",),
         "blank": ("wording",),
         "noise": ("wording",),
         "sharpness": ("size", "wording"),
         "exposure_clipped": ("wording",),
         "exposure_dark": ("wording",),
+        "exposure_shift": ("wording",),
+        "grain": ("wording",),
+        "banding": ("wording",),
+        "blockiness": ("wording",),
         "colour_cast": ("palette", "wording"),
         "unexpected_text": ("wording", "mode"),
         "watermark": ("wording", "mode"),

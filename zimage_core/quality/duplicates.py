@@ -75,6 +75,8 @@ _FILLED_BLOCK: Final = 6.0
 """Cells of a 4 x 4 block that must be covered for the block to be asked for its worst."""
 _LEAST_BACKDROP: Final = 25.0
 """Cells of backdrop that two pictures must have in common to be compared by it, of 256."""
+_UNCOVERED: Final = 0.03
+"""A cell that holds more of a product than this does not show the backdrop's colour."""
 _LEADERS: Final = 60
 _PAIRS_AT_ONCE: Final = 1024
 _NOISE_GRADIENT: Final = 0.3
@@ -133,7 +135,7 @@ def backdrop_distance(one: Cells, other: Cells) -> Floats:
 
     Give the cells of picture codes: what either product covers is left out.
     """
-    free = np.float32(1.0) - np.maximum(one.cover(), other.cover())
+    free = (np.maximum(one.cover(), other.cover()) <= _UNCOVERED).astype(np.float32)
     quotients = _distance(one, other, free, np.zeros(len(one), np.float32), _BACKDROP_LIMITS, edges=None)
     return np.where(free.sum(axis=(1, 2)) >= _LEAST_BACKDROP, quotients, np.float32(np.inf)).astype(np.float32)
 

@@ -15,7 +15,7 @@ _UNITS = (
     "片|只|个|支|包|盒|件|条|双|码|号"
 )
 _SIZE = re.compile(
-    rf"(?:{_NUMBER}[x×*]){{0,2}}{_NUMBER}(?:{_UNITS})(?![a-z])|{_NUMBER}(?:[x×*]{_NUMBER})+|"
+    rf"(?:{_NUMBER}[x×*]){{0,2}}{_NUMBER}\s?(?:{_UNITS})(?![a-z])|{_NUMBER}(?:[x×*]{_NUMBER})+|"
     r"(?<![a-z])(?:x{0,3}[sl]|m)(?![a-z])|(?<![a-z])(?:small|medium|large)(?![a-z])|均码|[特加]?[大中小]号|[+x×*]"
 )
 _MARKS = re.compile(r"[\W_]+")
