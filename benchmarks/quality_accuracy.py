@@ -27,10 +27,11 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.quality_sets import asked, duplicate_set, fidelity_set, planted_set, repeats, text_set
 from benchmarks.quality_sets.asked import Answer
-from benchmarks.quality_sets.figures import auc_interval, share_text
+from benchmarks.quality_sets.figures import auc, auc_interval, share_text
 from benchmarks.quality_sets.photo_set import photo_count
 
 QUICK = 10
@@ -46,7 +47,7 @@ def sharpness(answers: Sequence[Answer]) -> Missed:
         value, low, high = auc_interval(_valued(good), _valued(bad))
         print(f"{part:20} AUC {value:.4f} ({low:.4f}-{high:.4f})")
         print(f"    at the limit: sharp passed {_passed(good)}; blurred passed {_passed(bad)}")
-        each = {kind: auc_interval(_valued(good), _valued(some))[0] for kind, some in _by(bad, _kind)}
+        each = {kind: auc(_values(good), _values(some)) for kind, some in _by(bad, _kind)}
         print(
             "    per blur: " + "; ".join(f"{kind} {one:.3f}" for kind, one in sorted(each.items(), key=lambda e: e[1]))
         )
@@ -242,6 +243,10 @@ def _refused(answer: Answer) -> bool:
 
 def _valued(answers: Iterable[Answer]) -> list[tuple[str, float]]:
     return [(answer.of, answer.value) for answer in answers]
+
+
+def _values(answers: Iterable[Answer]) -> NDArray[np.float64]:
+    return np.array([answer.value for answer in answers], np.float64)
 
 
 def _passed(answers: Sequence[Answer]) -> str:
