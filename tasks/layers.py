@@ -15,15 +15,10 @@ from tasks.runtime import Rooms, photo_root
 from zimage_core.domain import Attempt, Overlay, PlacedText, Promise, content_id
 from zimage_core.errors import ImageError
 from zimage_core.imaging.composite import paste_premultiplied, placed_premultiplied
-from zimage_core.imaging.cutout import (
-    CUTOUT_VERSION,
-    CutOut,
-    CutOutFailure,
-    cut_out,
-    cutout_from_png,
-    cutout_to_png,
-)
+from zimage_core.imaging.cutout import CUTOUT_VERSION, CutOut, CutOutFailure, cutout_from_png, cutout_to_png
+from zimage_core.imaging.cutters import Cutter, create_cutter, cut_out_with
 from zimage_core.imaging.fonts import find_font
+from zimage_core.imaging.given_matte import GIVEN_MATTE_VERSION, cut_out_by, matte_of
 from zimage_core.imaging.overlay import OVERLAY_VERSION, paint_overlay
 from zimage_core.imaging.pixels import Rgb, Rgba, decode_png, encode_png, read_photo, sha256_hex
 from zimage_core.prompting import overlay_for
@@ -50,19 +45,27 @@ class Finished:
 def cutout_of(rooms: Rooms, promise: Promise, order: ProductionOrder) -> CutOut | CutOutFailure | None:
     """Return the cut-out of the promise's reference photo, from the store or made now; None when it has no photo.
 
-    Raises ImageError when the photo is gone or is no longer the one that was promised from.
+    A matte that the catalogue brings is taken at its word; else the tool of the settings cuts out. Raises ImageError
+    when the photo or the matte is gone, or is no longer the one that was promised from; ConfigurationError when the
+    tool cannot be used here.
     """
-    reference, sha256 = promise.shot.reference, promise.shot.reference_sha256
-    if reference is None or sha256 is None:
+    shot = promise.shot
+    if shot.reference is None or shot.reference_sha256 is None:
         return None
-    key = f"cutouts/{sha256[:16]}-{CUTOUT_VERSION}"
+    cutter = None if shot.matte_sha256 else _cutter(rooms.settings.cutout, tuple(rooms.settings.cutout_options.items()))
+    key = f"cutouts/{shot.reference_sha256[:16]}-{_how(shot.matte_sha256, cutter)}"
     if rooms.work.exists(f"{key}.png"):
         return _kept_cutout(rooms, f"{key}.png")
     if rooms.work.exists(f"{key}.json"):
         kept = json.loads(rooms.work.get(f"{key}.json"))
         return CutOutFailure(kept["code"], kept["reason"])
-    photo = _photo_bytes(photo_root(order) / reference, sha256, promise.product.sku)
-    made = cut_out(read_photo(photo, max_megapixels=rooms.settings.max_photo_megapixels))
+    megapixels, sku, folder = rooms.settings.max_photo_megapixels, promise.product.sku, photo_root(order)
+    photo = read_photo(_photo_bytes(folder / shot.reference, shot.reference_sha256, sku), max_megapixels=megapixels)
+    if shot.matte is not None and shot.matte_sha256 is not None:
+        matte = _photo_bytes(folder / shot.matte, shot.matte_sha256, sku, "matte")
+        made = cut_out_by(photo, matte_of(matte, photo, max_megapixels=megapixels))
+    else:
+        made = cut_out_with(cutter, photo)
     if isinstance(made, CutOutFailure):
         kept_failure = json.dumps({"code": made.code, "reason": made.reason}, ensure_ascii=False).encode()
         rooms.work.put(f"{key}.json", kept_failure, content_type="application/json")
@@ -71,19 +74,34 @@ def cutout_of(rooms: Rooms, promise: Promise, order: ProductionOrder) -> CutOut 
     return made
 
 
+def _how(matte_sha256: str | None, cutter: Cutter | None) -> str:
+    """Return what names a way of cutting out: our own by its version, another by its matte or tool and ours."""
+    if matte_sha256 is not None:
+        return content_id("matte", matte_sha256, GIVEN_MATTE_VERSION)
+    if cutter is not None:
+        return content_id("cutter", cutter.fingerprint, GIVEN_MATTE_VERSION)
+    return CUTOUT_VERSION
+
+
+@lru_cache(maxsize=1)
+def _cutter(name: str, options: tuple[tuple[str, str], ...]) -> Cutter | None:
+    """A tool may hold a model, so it is built once per process."""
+    return create_cutter(name, dict(options))
+
+
 @lru_cache(maxsize=16)
 def _kept_cutout(rooms: Rooms, key: str) -> CutOut:
     """A product's scenes follow each other, so a few decoded cut-outs are kept in memory."""
     return cutout_from_png(rooms.work.get(key))
 
 
-def _photo_bytes(path: Path, sha256: str, sku: str) -> bytes:
+def _photo_bytes(path: Path, sha256: str, sku: str, kind: str = "photo") -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ImageError(f"The photo {path.name} cannot be read any more: {error.strerror}.", sku=sku) from error
+        raise ImageError(f"The {kind} {path.name} cannot be read any more: {error.strerror}.", sku=sku) from error
     if sha256_hex(data) != sha256:
-        raise ImageError(f"The photo {path.name} was changed since the catalogue was read; run again.", sku=sku)
+        raise ImageError(f"The {kind} {path.name} was changed since the catalogue was read; run again.", sku=sku)
     return data
 
 

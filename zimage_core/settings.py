@@ -64,6 +64,8 @@ class Settings(BaseSettings):
         "bearer", description="bearer: the key is sent; hmac: each request is signed with it and it is not sent."
     )
     moderation_timeout_s: float = Field(20.0, gt=0, le=300, description="How long one moderation answer may take.")
+    cutout: str = Field("builtin", description="Which tool cuts products out: builtin, rembg, or a registered one.")
+    cutout_options: dict[str, str] = Field(default_factory=dict, description="Handed to that tool as they are.")
     max_photo_megapixels: float = Field(80.0, gt=0, description="Larger photos are refused before they are decoded.")
 
     @field_validator("engine_devices", mode="before")

@@ -22,18 +22,24 @@ _RING_CELLS: Final = 2
 _TRIM_ROUNDS: Final = 8
 _CELL_TOLERANCE: Final = 5.0
 """Levels a border cell may depart from the surface and still be backdrop, at least."""
+_WHOLE_CELL: Final = 0.95
+_LEAST_CELLS: Final = 400
+_REFIT_ROUNDS: Final = 3
+_RIDGE: Final = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backdrop:
     """A smooth backdrop: `surface` (H, W, 3) uint8, `noise` the standard deviation of its grain in levels.
 
-    `border_ratio` is the share of the photo's border where this backdrop is seen.
+    `border_ratio` is the share of the photo's border where this backdrop is seen. `unshaded` is the surface without the
+    shadows that lie on it, as far as it is known.
     """
 
     surface: Rgb
     noise: float
     border_ratio: float
+    unshaded: Rgb
 
 
 def find_backdrop(rgb: Rgb) -> Backdrop:
@@ -60,17 +66,20 @@ def find_backdrop(rgb: Rgb) -> Backdrop:
         if used.sum() < 3 * terms.shape[-1]:
             break
     noise = float(np.median(grain[ring][used])) if used.any() else float("inf")
-    return Backdrop(_full_size(terms @ coefficients, rgb), noise, float(used.mean()))
+    surface = _full_size(terms @ coefficients, rgb)
+    return Backdrop(surface, noise, float(used.mean()), surface)
 
 
 def refine(rgb: Rgb, backdrop: Backdrop, product: Plane) -> Backdrop:
     """Return the backdrop as it is where it can be seen: everything that is not `product` ((H, W) uint8, 1 = product).
 
-    What the smooth surface does not explain (a soft shadow, a spotlight) is spread from where it is seen by blurring
-    with weights, first finely, then widely, and fades to nothing far from any sight of it.
+    The smooth surface is fitted again, to all of the backdrop in view. What it does not explain (a soft shadow, a
+    spotlight) is spread from where it is seen by blurring with weights, first finely, then widely, and fades to nothing
+    far from any sight of it.
     """
     means, seen = _cells_where(rgb, 1 - product)
-    smooth = _cells_where(backdrop.surface, np.ones_like(product))[0]
+    refitted = _refitted(means, seen)
+    smooth = _cells_where(backdrop.surface, np.ones_like(product))[0] if refitted is None else refitted
     rest = (means - smooth) * seen[..., None]
     spread = [
         (cv2.GaussianBlur(rest, (0, 0), sigma), np.maximum(cv2.GaussianBlur(seen, (0, 0), sigma), 1e-3)[..., None])
@@ -79,9 +88,29 @@ def refine(rgb: Rgb, backdrop: Backdrop, product: Plane) -> Backdrop:
     (fine, fine_weight), (wide, wide_weight) = spread
     trust = np.clip(fine_weight / 0.2, 0.0, 1.0)
     local = trust * fine / fine_weight + (1 - trust) * wide / np.maximum(wide_weight, 0.1)
-    return Backdrop(
-        _full_size(np.asarray(smooth + local, dtype=np.float32), rgb), backdrop.noise, backdrop.border_ratio
-    )
+    surface = _full_size(np.asarray(smooth + local, dtype=np.float32), rgb)
+    return Backdrop(surface, backdrop.noise, backdrop.border_ratio, _full_size(smooth, rgb))
+
+
+def _refitted(means: Float, seen: Float) -> Float | None:
+    """Return the quartic surface through the cells that show the backdrop, None where too few do.
+
+    Ridge regression, trimmed twice to the cells that agree: a shadow on the ground does not bend it.
+    """
+    whole = seen > _WHOLE_CELL
+    whole[1::2] = False  # every other row is plenty
+    if whole.sum() < _LEAST_CELLS:
+        return None
+    terms = _terms(seen.shape[0], seen.shape[1], degree=4)
+    design, samples = terms[whole], means[whole]
+    used = np.ones(len(design), dtype=np.bool_)
+    coefficients = np.zeros((terms.shape[-1], 3), dtype=np.float32)
+    for _ in range(_REFIT_ROUNDS):
+        ridge = np.float32(_RIDGE * used.sum()) * np.eye(terms.shape[-1], dtype=np.float32)
+        coefficients = np.linalg.solve(design[used].T @ design[used] + ridge, design[used].T @ samples[used])
+        off = np.abs(samples - design @ coefficients).max(axis=1)
+        used = off <= max(3.0 * float(np.median(off)), 1.0)
+    return np.asarray(terms @ coefficients, dtype=np.float32)
 
 
 def follow(rgb: Rgb, surface: Rgb, outside: Plane, sigma_px: float) -> Rgb:
@@ -124,10 +153,13 @@ def _cells_where(rgb: Rgb, where: Plane) -> tuple[Float, Float]:
     return np.asarray(means, dtype=np.float32), np.where(share > 0.05, share, np.float32(0.0))
 
 
-def _terms(rows: int, columns: int) -> Float:
-    """Return (rows, columns, 6): 1, x, y, xy, x2, y2 with x and y from -1 to 1."""
+def _terms(rows: int, columns: int, degree: int = 2) -> Float:
+    """Return (rows, columns, terms) with x and y from -1 to 1: 1, x, y, xy, x2, y2, for degree 4 all up to y4."""
     y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
-    return np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], axis=-1).astype(np.float32)
+    terms = [np.ones_like(x), x, y, x * y, x * x, y * y]
+    if degree == 4:
+        terms += [x**i * y**j for i in range(5) for j in range(5) if 3 <= i + j <= 4]
+    return np.stack(terms, axis=-1).astype(np.float32)
 
 
 def _mode(samples: Float) -> Float:

@@ -23,11 +23,15 @@ from zimage_core.imaging.backdrop import find_backdrop
 from zimage_core.imaging.matte import make_matte
 from zimage_core.imaging.outline import depth_of, outline_points, soft_ratio, weak_ratio
 from zimage_core.imaging.pixels import Photo, Plane, Rgb, Rgba
+from zimage_core.imaging.see_through import alike_ratio
 from zimage_core.imaging.silhouette import Silhouette, find_silhouette
+from zimage_core.imaging.soft_shadow import shade_of
 
-FailureCode = Literal["white_on_white", "busy_background", "hard_shadow", "empty", "too_small", "touches_border"]
+FailureCode = Literal[
+    "white_on_white", "busy_background", "hard_shadow", "empty", "too_small", "touches_border", "not_cut"
+]
 
-CUTOUT_VERSION: Final = "1"
+CUTOUT_VERSION: Final = "2"
 """Part of a kept cut-out's key: raise it when the same photo would be cut out differently, or refused differently."""
 MAX_WORK_SIDE_PX: Final = 3200
 """Larger photos are reduced first: no channel asks for more than 3000 px, and time grows with the area."""
@@ -36,6 +40,11 @@ MIN_SIDE_PX: Final = 64
 MAX_NOISE: Final = 10.0
 """Standard deviation in levels: above it the backdrop is texture, not grain (ISO 6400 phones stay below 8)."""
 MIN_BORDER_RATIO: Final = 0.5
+CAMERA_NOISE: Final = 3.0
+BORDER_RATIO_PER_NOISE: Final = 0.07
+"""More for each level of grain above that: grain all over is a camera's, grain over half of it is a pattern's."""
+WARN_ALIKE_RATIO: Final = 0.12
+MANY_PIECES: Final = 3
 MIN_COVERAGE_RATIO: Final = 0.002
 MAX_WEAK_OUTLINE_RATIO: Final = 0.055
 WARN_WEAK_OUTLINE_RATIO: Final = 0.03
@@ -63,12 +72,15 @@ class CutOut:
     """The product's pixels: `rgba` (h, w, 4) uint8, straight alpha, trimmed to its bounding box plus 2 px.
 
     Colours under partial alpha are the product's own (the backdrop is unmixed); fully transparent pixels are 0.
-    `coverage_ratio` is the alpha's share of the photo it came from, `warnings` are sentences for a person.
+    `coverage_ratio` is the alpha's share of the photo it came from, `warnings` are sentences for a person. The array's
+    upper left corner lies at (`x_px`, `y_px`) of the photo, of the reduced one where it was reduced; -2 is its margin.
     """
 
     rgba: Rgba
     coverage_ratio: float
     warnings: tuple[str, ...] = ()
+    x_px: int = 0
+    y_px: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +96,19 @@ def cut_out(photo: Photo) -> CutOut | CutOutFailure:
 
     Same photo, same bytes. Photos above 3200 px are reduced to that first.
     """
-    rgb, alpha, notes = _at_work_size(photo)
+    rgb, alpha, notes = at_work_size(photo)
     if min(rgb.shape[:2]) < MIN_SIDE_PX:
         return CutOutFailure("too_small", f"The photo is only {rgb.shape[1]} x {rgb.shape[0]} px.")
-    if alpha is not None and int(alpha.min()) < _TRANSPARENT:
-        return _trimmed(_with_own_alpha(rgb, alpha), notes)
+    if alpha is not None and brings_its_own(photo):
+        return trimmed(_with_own_alpha(rgb, alpha), notes)
     backdrop = find_backdrop(rgb)
-    if backdrop.border_ratio < MIN_BORDER_RATIO:
+    pattern = max(0.0, min(backdrop.noise, MAX_NOISE) - CAMERA_NOISE)
+    needed = MIN_BORDER_RATIO + BORDER_RATIO_PER_NOISE * pattern
+    if backdrop.border_ratio < needed:
         return CutOutFailure(
             "busy_background",
             f"The photo has no plain backdrop: one smooth colour is seen along {backdrop.border_ratio:.0%} of its "
-            f"border, at least {MIN_BORDER_RATIO:.0%} is needed.",
+            f"border, at least {needed:.0%} is needed.",
         )
     if backdrop.noise > MAX_NOISE:
         return CutOutFailure(
@@ -105,17 +119,25 @@ def cut_out(photo: Photo) -> CutOut | CutOutFailure:
     depth = depth_of(silhouette.mask)
     outline = outline_points(depth)
     weak = weak_ratio(silhouette.contrast, outline, silhouette.limit + _EDGE_LEVELS + 2.0 * silhouette.noise)
-    soft = soft_ratio(silhouette.contrast, outline)
+    soft = soft_ratio(silhouette.contrast, outline, shade_of(silhouette))
     failure = _unusable(silhouette, weak, soft)
     if failure is not None:
         return failure
-    return _trimmed(make_matte(rgb, silhouette, outline, depth), notes + _doubts(silhouette, weak))
+    return trimmed(
+        make_matte(rgb, silhouette, outline, depth), notes + _doubts(silhouette, weak, alike_ratio(silhouette, depth))
+    )
 
 
 # ---------------------------------------------------------------- before
 
 
-def _at_work_size(photo: Photo) -> tuple[Rgb, Plane | None, tuple[str, ...]]:
+def brings_its_own(photo: Photo) -> bool:
+    """Tell whether a photo carries a cut-out of its own: transparency that is more than a film all over."""
+    return photo.alpha is not None and int(photo.alpha.min()) < _TRANSPARENT
+
+
+def at_work_size(photo: Photo) -> tuple[Rgb, Plane | None, tuple[str, ...]]:
+    """Return a photo's pixels, its alpha and notes, reduced to 3200 px where it is larger."""
     height, width = photo.rgb.shape[:2]
     scale = MAX_WORK_SIDE_PX / max(height, width)
     if scale >= 1.0:
@@ -187,7 +209,7 @@ def _touched_sides(mask: Plane) -> dict[str, bool]:
     return touched
 
 
-def _doubts(found: Silhouette, weak: float) -> tuple[str, ...]:
+def _doubts(found: Silhouette, weak: float, alike: float) -> tuple[str, ...]:
     """Return what a person should look at."""
     product_px = max(int(found.mask.sum()), 1)
     doubts: list[str] = []
@@ -195,6 +217,8 @@ def _doubts(found: Silhouette, weak: float) -> tuple[str, ...]:
         doubts.append(f"The product {'is cropped at' if is_cropped else 'touches'} the {side} of the photo.")
     largest, *others = found.pieces_px
     small = [area for area in others if area < SMALL_PIECE_RATIO * largest]
+    if len(others) + 1 - len(small) >= MANY_PIECES:
+        doubts.append(f"The photo shows {len(others) + 1 - len(small)} separate things: are they one product?")
     if small:
         doubts.append(f"{len(small)} small separate piece(s) were kept: part of the product, or a logo, or dust?")
     if weak > WARN_WEAK_OUTLINE_RATIO:
@@ -203,6 +227,11 @@ def _doubts(found: Silhouette, weak: float) -> tuple[str, ...]:
         doubts.append("A soft shadow on the ground was removed.")
     if found.hole_px > 0:
         doubts.append(f"{found.hole_px / product_px:.1%} of the product was taken as an opening: backdrop shows there.")
+    if alike >= WARN_ALIKE_RATIO:
+        doubts.append(
+            f"{alike:.0%} of the product has the backdrop's own colour: clear glass, white on white, or backdrop that "
+            "was left between its parts."
+        )
     if found.doubtful_px > 0.005 * product_px:
         doubts.append(
             f"{found.doubtful_px / product_px:.1%} of the product looks like the backdrop; it was kept, not cut out."
@@ -213,7 +242,8 @@ def _doubts(found: Silhouette, weak: float) -> tuple[str, ...]:
 # ---------------------------------------------------------------- after
 
 
-def _trimmed(rgba: Rgba, warnings: tuple[str, ...]) -> CutOut | CutOutFailure:
+def trimmed(rgba: Rgba, warnings: tuple[str, ...]) -> CutOut | CutOutFailure:
+    """Return (H, W, 4) as a cut-out without the emptiness around it, or that there is too little in it."""
     alpha = rgba[..., 3]
     rows, columns = np.nonzero(alpha.any(axis=1))[0], np.nonzero(alpha.any(axis=0))[0]
     if not rows.size:
@@ -224,7 +254,8 @@ def _trimmed(rgba: Rgba, warnings: tuple[str, ...]) -> CutOut | CutOutFailure:
     inner = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     framed = np.zeros((height + 2 * _MARGIN_PX, width + 2 * _MARGIN_PX, 4), dtype=np.uint8)
     framed[_MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX] = inner
-    return CutOut(framed, float(alpha.mean(dtype=np.float64) / 255.0), warnings)
+    x_px, y_px = int(columns[0]) - _MARGIN_PX, int(rows[0]) - _MARGIN_PX
+    return CutOut(framed, float(alpha.mean(dtype=np.float64) / 255.0), warnings, x_px, y_px)
 
 
 # ---------------------------------------------------------------- for the store
@@ -232,9 +263,8 @@ def _trimmed(rgba: Rgba, warnings: tuple[str, ...]) -> CutOut | CutOutFailure:
 
 def cutout_to_png(cutout: CutOut) -> bytes:
     """Return the cut-out as lossless RGBA PNG; what else it knows goes along in a text chunk."""
-    about = json.dumps(
-        {"coverage_ratio": cutout.coverage_ratio, "warnings": cutout.warnings}, ensure_ascii=True, sort_keys=True
-    )
+    facts = {name: getattr(cutout, name) for name in ("coverage_ratio", "warnings", "x_px", "y_px")}
+    about = json.dumps(facts, ensure_ascii=True, sort_keys=True)
     text = PngInfo()
     text.add_text(_TEXT_KEY, about)
     buffer = io.BytesIO()
@@ -252,4 +282,10 @@ def cutout_from_png(data: bytes) -> CutOut:
         )
     known = json.loads(about)
     rgba: NDArray[np.uint8] = np.array(image, dtype=np.uint8)
-    return CutOut(rgba, float(known["coverage_ratio"]), tuple(known["warnings"]))
+    return CutOut(
+        rgba,
+        float(known["coverage_ratio"]),
+        tuple(known["warnings"]),
+        int(known.get("x_px", 0)),
+        int(known.get("y_px", 0)),
+    )

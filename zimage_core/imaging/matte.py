@@ -3,7 +3,7 @@
 An edge pixel is a mixture, I = a F + (1 - a) B (Porter and Duff 1984). B is known, the backdrop. F is taken from the
 product just inside the edge: the colour that departs most from the backdrop within the width of the edge's blur. Then
 `a` is the projection of I - B on F - B, and the pixel's own colour is what is left when B is taken out of it, so a
-cut-out pasted on black shows no rim of its old backdrop.
+cut-out pasted on black shows no rim of its old backdrop. What no such mixture explains is product of another colour.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ _FLOOR: Final = 0.03
 """Alpha below this is JPEG ringing, and above one minus this is full: both ends are snapped."""
 _FRONT_RATIO: Final = 0.85
 _MOST_STEPS: Final = 5
+_BLANK_LIMITS: Final = 1.5
+_BLANK_RATIO: Final = 0.12
+"""What grain (in limits) and JPEG (as a share of the edge's height) may add to a pixel that no mixture explains."""
 
 
 def make_matte(rgb: Rgb, found: Silhouette, outline: Points, depth: Float) -> Rgba:
@@ -43,7 +46,11 @@ def make_matte(rgb: Rgb, found: Silhouette, outline: Points, depth: Float) -> Rg
     height = np.maximum(np.abs(front - back).max(axis=1), np.float32(1.0))
     # the photo itself where the edge stands high above its grain, else the photo without its grain
     sharp = np.clip(1.5 - 15.0 * np.float32(found.backdrop.noise) / height, 0, 1)[:, None]
-    cover = _cover(calm + sharp * (own - calm), front, back, band.depth_px, ramp_px)
+    shown = calm + sharp * (own - calm)
+    cover = np.maximum(
+        _cover(shown, front, back, band.depth_px, ramp_px),
+        _cover_by_third_colour(shown, front, back, band, depth.shape, ramp_px, found.limit),
+    )
     cover = _settled(cover, np.float32(max(found.noise, 1.0)) / height, depth, band)
     colour = _unmixed(own, front, back, cover)
     alpha = found.mask * np.uint8(255)
@@ -94,6 +101,27 @@ def _cover(seen: Float, front: Float, back: Float, depth_px: Float, ramp_px: flo
     projected = ((seen - back) * span).sum(axis=1) / length
     proven = depth_px / np.float32(ramp_px) - np.float32(_START)
     return np.asarray(np.maximum(np.clip(projected, 0, 1), np.clip(proven, 0, 1)), dtype=np.float32)
+
+
+def _cover_by_third_colour(
+    seen: Float, front: Float, back: Float, band: Points, shape: tuple[int, ...], ramp_px: float, limit: int
+) -> Float:
+    """Return (N,) alpha 0..1 from what no mixture of front and back explains: it must be a third colour, the product's.
+
+    The lit side of a thin part whose other side is dark is such a colour. How much of it a pixel has follows from the
+    most that is seen of it within the edge's blur, beyond what grain and the ringing of JPEG account for.
+    """
+    span = front - back
+    length = np.maximum((span * span).sum(axis=1), np.float32(1.0))
+    share = np.clip(((seen - back) * span).sum(axis=1) / length, 0, 1)[:, None]
+    rest = np.abs(seen - back - share * span).max(axis=1)
+    plane = np.zeros(shape, dtype=np.float32)
+    plane[band.rows, band.columns] = rest
+    size = 2 * int(np.ceil(ramp_px)) + 1
+    most = cv2.dilate(plane, np.ones((size, size), np.uint8))[band.rows, band.columns]
+    blank = np.float32(_BLANK_LIMITS * limit) + np.float32(_BLANK_RATIO) * np.abs(span).max(axis=1)
+    cover = np.clip((rest - blank) / np.maximum(most - blank, np.float32(1.0)), 0, 1)
+    return np.asarray(np.where(most > np.float32(1.5) * blank, cover, 0), dtype=np.float32)
 
 
 def _settled(cover: Float, error: Float, depth: Float, band: Points) -> Float:

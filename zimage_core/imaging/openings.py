@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zimage_core.imaging.pixels import Float, Plane, Rgb
-from zimage_core.imaging.regions import Seen, as_plane, grown, shrunk
+from zimage_core.imaging.regions import Seen, around, as_plane, grown, shrunk
 
 _MIN_HOLE_PX: Final = 24
 _NOOK_PX: Final = 48
@@ -22,8 +22,8 @@ _RINGING_ENCLOSED: Final = 0.015
 """What ringing adds to that, as a share of the edges around. Of enclosed areas only large ones are allowed it: a small
 one is more often a highlight."""
 _LARGE_HOLE_RATIO: Final = 0.002
-_CLIPPED_LEVEL: Final = 250
-_CLIPPED_HOLE_RATIO: Final = 0.0015
+CLIPPED_LEVEL: Final = 250
+CLIPPED_HOLE_RATIO: Final = 0.0015
 """Of the photo's area: the gap between the lamp's arms has 0.0027, the figures of a phone's clock 0.0009."""
 _MOST_CLIPPED_HOLES: Final = 3
 _DOUBTFUL: Final = 2.5
@@ -53,25 +53,16 @@ def find_openings(seen: Seen, outside: Plane, reached: Plane, like: Plane) -> tu
     chosen = is_open & ((departure <= 1.0) | (area < _NOOK_PX))
     enclosed = (departure <= 1.0) & ~is_open & (area >= _MIN_HOLE_PX)
     chosen[0] = False
-    clipped = float(np.median(seen.backdrop.surface[::16, ::16])) >= _CLIPPED_LEVEL
-    large = enclosed & (area >= (_CLIPPED_HOLE_RATIO * labels.size if clipped else 0))
+    clipped = float(np.median(seen.backdrop.surface[::16, ::16])) >= CLIPPED_LEVEL
+    large = enclosed & (area >= (CLIPPED_HOLE_RATIO * labels.size if clipped else 0))
     if not clipped or large.sum() <= _MOST_CLIPPED_HOLES:
         for label in np.nonzero(large)[0]:
-            part = _around(stats[label], labels.shape)
+            part = around(stats[label], labels.shape)
             patch = as_plane(labels[part] == label)
             chosen[label] = _has_sharp_rim(patch, seen.contrast[part], candidates[part], seen.limit)
     opened = chosen & enclosed
-    kept = ~chosen & (enclosed | ((departure <= _DOUBTFUL) & (area >= _CLIPPED_HOLE_RATIO * labels.size)))
+    kept = ~chosen & (enclosed | ((departure <= _DOUBTFUL) & (area >= CLIPPED_HOLE_RATIO * labels.size)))
     return as_plane(chosen[labels]), int(area[opened].sum()), int(area[kept].sum())
-
-
-def _around(box: NDArray[np.int32], shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Return the slices of a component's bounding box (left, top, width, height, area) and 4 px around it."""
-    left, top, width, height = (int(value) for value in box[:4])
-    return (
-        slice(max(0, top - 4), min(shape[0], top + height + 4)),
-        slice(max(0, left - 4), min(shape[1], left + width + 4)),
-    )
 
 
 def _departure(calm: Rgb, surface: Rgb, labels: NDArray[np.int32], allowed: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ _CLEAR_LEVELS: Final = 24.0
 _FOCUS_RAMP_PX: Final = 2.7
 _STEADY_RATIO: Final = 0.1
 _LOOK_INSIDE_PX: Final = 2.5
+_SHADE_PX: Final = 4.0
 _MAP_COLUMNS: Final = 1024
 """cv2.remap takes two-dimensional maps whose sides are below 32768."""
 
@@ -83,8 +84,11 @@ def weak_ratio(contrast: Plane, outline: Points, limit: float) -> float:
     return float((inside < limit).mean()) if inside.size else 1.0
 
 
-def soft_ratio(contrast: Plane, outline: Points) -> float:
+def soft_ratio(contrast: Plane, outline: Points, shade: Plane | None = None) -> float:
     """Return the share of the outline that is the rim of a shadow taken for product: contrast rises without an edge.
+
+    And it is a shadow's colour that rises, since fur rises slowly too: `shade` is 1 where the photo has the backdrop's
+    hue; without it any hue may be a shadow's.
 
     Within 12 px it rises by 12 levels with no step above 5, or by 30 with no step above an eighth of that. Measured on
     the example photos: at most 0.003, with grain 0.06; with the hard shadow of an ellipse under them 0.08 and more.
@@ -95,7 +99,10 @@ def soft_ratio(contrast: Plane, outline: Points) -> float:
     levels = _float(cv2.GaussianBlur(contrast.astype(np.float32), (0, 0), 0.8))
     profile = np.stack([beside(levels, outline, float(step)) for step in range(-2, 13)], axis=1)
     rise, step = profile.max(axis=1), np.diff(profile, axis=1).max(axis=1)
-    return float((((rise >= 12.0) & (step <= 5.0)) | ((rise >= 30.0) & (step <= 0.12 * rise))).mean())
+    slow = ((rise >= 12.0) & (step <= 5.0)) | ((rise >= 30.0) & (step <= 0.12 * rise))
+    if shade is not None:
+        slow &= beside(shade.astype(np.float32), outline, _SHADE_PX) > 0.5
+    return float(slow.mean())
 
 
 def ramp_width(contrast: Plane, outline: Points, quantile: float = 0.5) -> float:

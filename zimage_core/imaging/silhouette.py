@@ -1,7 +1,7 @@
 """Which pixels are product: everything that the backdrop, known as a surface, does not explain.
 
 Backdrop is what looks like it *and* can be reached from the border, so white labels and highlights inside the product
-stay; what is enclosed must prove itself (`openings`), and so must a shadow (`soft_shadow`).
+stay; what is enclosed must prove itself (`openings`, `see_through`), and so must a shadow (`soft_shadow`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ import numpy as np
 from zimage_core.imaging.backdrop import Backdrop, contrast_with, refine
 from zimage_core.imaging.openings import find_openings
 from zimage_core.imaging.pixels import Plane, Rgb
-from zimage_core.imaging.regions import Seen, as_plane, grown, reached_from_border, shrunk, widely_reached
-from zimage_core.imaging.soft_shadow import soft_shadow, up_to_the_edge
+from zimage_core.imaging.regions import Seen, as_plane, grown, reached_from_border, seeds_of, shrunk, widely_reached
+from zimage_core.imaging.rim import beyond_first_edge
+from zimage_core.imaging.see_through import shaded_openings
+from zimage_core.imaging.soft_shadow import Bends, bends_of, soft_shadow, up_to_the_edge
 
 _RINGING_RATIO: Final = 0.10
 """JPEG rings with up to 10 % of an edge's height within a block of it (measured: q87 4:2:0 4 %, q75 8 %)."""
 _HELD_RATIO: Final = 0.04
 """... and with up to 4 % on average over 7 px."""
+_SHADOW_ROUNDS: Final = 3
+_OPENING_ROUNDS: Final = 5
 _MIN_SPECK_PX: Final = 48
 _SPECK_RATIO: Final = 0.0004
 
@@ -46,21 +50,59 @@ def find_silhouette(rgb: Rgb, backdrop: Backdrop) -> Silhouette:
     calm, noise = _calmed(rgb, backdrop.noise)
     limit = int(np.ceil(max(4.0, 4.0 * noise + 2.0)))
     seen = Seen(calm, backdrop, contrast_with(calm, backdrop.surface), noise, limit)
-    outside = reached_from_border(_like_backdrop(seen))
-    shadow = soft_shadow(seen, outside)
-    outside = as_plane(cv2.max(outside, shadow))
-    backdrop = refine(rgb, backdrop, grown(1 - outside, 5))
-    if shadow.any():
-        backdrop, outside = up_to_the_edge(calm, backdrop, outside, shadow, limit)
-    seen = Seen(calm, backdrop, contrast_with(calm, backdrop.surface), noise, limit)
+    bends = bends_of(seen)
+    seen, outside, shadow = _without_shadows(rgb, seen, bends)
+    seen, through = _with_openings(rgb, seen, outside, bends)
+    seeds, followed = seeds_of(through), as_plane(cv2.max(shadow, through))
+    if followed.any():
+        backdrop, outside = up_to_the_edge(seen, as_plane(cv2.max(outside, through)), followed, seeds)
+        seen = _against(seen, backdrop)
     like = as_plane(cv2.max(_like_backdrop(seen), shrunk(outside, 5)))
-    reached = reached_from_border(like)
-    outside = widely_reached(reached)
+    reached = reached_from_border(like, seeds)
+    outside = widely_reached(reached, seeds)
     holes, hole_px, doubtful_px = find_openings(seen, outside, reached, like)
-    mask, pieces_px = _without_specks(as_plane(cv2.subtract(1 - outside, holes)))
+    mask = as_plane(1 - cv2.max(outside, holes))
+    mask = as_plane(cv2.subtract(mask, beyond_first_edge(mask, seen, followed)))
+    mask, pieces_px = _without_specks(mask)
+    hole_px += cv2.countNonZero(cv2.bitwise_and(through, as_plane(1 - mask)))
     return Silhouette(
-        calm, backdrop, seen.contrast, noise, limit, mask, pieces_px, int(shadow.sum()), hole_px, doubtful_px
+        calm, seen.backdrop, seen.contrast, noise, limit, mask, pieces_px, int(shadow.sum()), hole_px, doubtful_px
     )
+
+
+def _against(seen: Seen, backdrop: Backdrop) -> Seen:
+    """Return the photo seen against what is better known of its backdrop."""
+    return Seen(seen.calm, backdrop, contrast_with(seen.calm, backdrop.surface), seen.noise, seen.limit)
+
+
+def _without_shadows(rgb: Rgb, seen: Seen, bends: Bends) -> tuple[Seen, Plane, Plane]:
+    """Return the photo against a backdrop that holds its soft shadows, where it is in view, and where a shadow is.
+
+    First what is reached widely; then, from there, what is left in the corners.
+    """
+    outside = reached_from_border(_like_backdrop(seen))
+    shadow = np.zeros_like(outside)
+    for turn in range(_SHADOW_ROUNDS):
+        more = soft_shadow(seen, outside, bends, wide=turn == 0)
+        if turn and not more.any():
+            break
+        shadow, outside = as_plane(cv2.max(shadow, more)), as_plane(cv2.max(outside, more))
+        seen = _against(seen, refine(rgb, seen.backdrop, grown(1 - outside, 5)))
+        outside = as_plane(cv2.max(outside, reached_from_border(as_plane(cv2.max(outside, _like_backdrop(seen))))))
+    return seen, outside, shadow
+
+
+def _with_openings(rgb: Rgb, seen: Seen, outside: Plane, bends: Bends) -> tuple[Seen, Plane]:
+    """Return the photo against the backdrop as openings show it too, and these openings; each round knows it better."""
+    through = np.zeros_like(outside)
+    for turn in range(_OPENING_ROUNDS):
+        known = as_plane(cv2.max(outside, through))
+        more = shaded_openings(seen, known, bends, beside_others=turn > 0)
+        if not more.any():
+            break
+        through = as_plane(cv2.max(through, more))
+        seen = _against(seen, refine(rgb, seen.backdrop, grown(as_plane(1 - cv2.max(outside, through)), 5)))
+    return seen, through
 
 
 def _calmed(rgb: Rgb, noise: float) -> tuple[Rgb, float]:

