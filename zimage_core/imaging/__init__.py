@@ -5,7 +5,7 @@ What it is:       pure functions over numpy arrays, one subject per module: `pix
                   `openings`, `rim`, `regions`, `outline`, `matte`; `given_matte` (by a matte from elsewhere),
                   `cutters` (other tools, by name) and `rembg_cutter`; `placing` (where the product goes in a scene),
                   `composite` (its pixels there), `shadow` and `set_down` (what it does to the floor), `packshot`;
-                  `control` (what a model is shown of it); `overlay` and `fonts` (text drawn by code); `encode` (files for channels).
+                  `control` (what a model is shown of it); `overlay` and `fonts` (text drawn by code); `encode` (files).
 May import:       domain, errors; numpy, OpenCV, Pillow.
 May touch:        pixels in memory; the photo, font and model files it is handed or asked to find.
 Never:            the network, the ledger, an engine, a clock, randomness; judging whether a picture is good.
