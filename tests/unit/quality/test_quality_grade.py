@@ -68,7 +68,9 @@ def test_without_a_photo_the_product_is_compared_with_nothing_and_the_rest_is_st
     result = studio.grade(given)
     states = {f.check: f.state for f in result.findings}
     assert states["fidelity_structure"] == states["fidelity_colour"] == "not_applicable"
-    assert states["sharpness"] == states["exposure_clipped"] == "measured", "the product is seen before a plain backdrop"
+    assert states["sharpness"] == states["exposure_clipped"] == "measured", (
+        "the product is seen before a plain backdrop"
+    )
 
 
 def test_a_check_that_breaks_caps_the_grade_and_says_so(studio, monkeypatch) -> None:
