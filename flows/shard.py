@@ -39,12 +39,11 @@ def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str
     """
     lease = nullcontext() if leased else shard_lease(order, shard_id)
     with lease, shard_progress(order, run_id, shard_id, label) as progress:
-        _grade_all(order, run_id, shard_id, ungraded_shots(order, run_id, shard_id))
-        compare_scenes(order, run_id, shard_id, label)
+        _judge_what_is_there(order, run_id, shard_id, label)
         failed: dict[str, str] = {}
         while due := [a for a in due_assignments(order, run_id, shard_id) if a.shot_id not in failed]:
             failed |= _round(order, run_id, shard_id, due, progress)
-            compare_scenes(order, run_id, shard_id, label)
+            _judge_what_is_there(order, run_id, shard_id, label)
         return _account(order, run_id, shard_id, failed)
 
 
@@ -115,8 +114,22 @@ def _ended(future: PrefectFuture[int]) -> State[int]:
     return future.state
 
 
+def _judge_what_is_there(order: ProductionOrder, run_id: str, shard_id: str, label: str) -> None:
+    """Grade attempts that wait for it, compare one SKU's pictures, and go on where the next attempt is there too.
+
+    Attempts are there already after a crash, or when a run with other prices or another rubric has made them: then a
+    verdict may lead to one that was made before, which is judged as well.
+    """
+    while True:
+        while waiting := ungraded_shots(order, run_id, shard_id):
+            _grade_all(order, run_id, shard_id, waiting)
+        compare_scenes(order, run_id, shard_id, label)
+        if not ungraded_shots(order, run_id, shard_id):
+            return
+
+
 def _grade_all(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence[str]) -> None:
-    """Judge attempts that are there already: made before a crash, or by a run with other prices or another rubric."""
+    """Grade the latest attempts of these shots, batch by batch."""
     grading = [
         grade.submit(order, run_id, shard_id, batch, batch_label(order, run_id, shard_id, batch))
         for batch in batches_of(order, shot_ids)

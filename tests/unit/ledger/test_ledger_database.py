@@ -14,6 +14,7 @@ import pytest
 from made_up import RUN, attempt, product, promise
 from sqlalchemy import create_engine, inspect, text
 
+from zimage_core.domain import Signature
 from zimage_core.errors import ConfigurationError, LedgerBusy, LedgerError
 from zimage_core.ledger import Ledger, migrations, schema
 
@@ -114,6 +115,18 @@ def test_opening_again_migrates_nothing(ledger: Ledger, file: Path) -> None:
     with Ledger.open(f"sqlite:///{file}") as again, again._database.reading() as connection:
         applied = connection.execute(text("SELECT number, name FROM migration")).all()
     assert [tuple(row) for row in applied] == [(n, name) for n, (name, _) in enumerate(migrations.MIGRATIONS, 1)]
+
+
+def test_a_ledger_of_the_first_version_gets_what_is_missing_and_keeps_what_it_has(ledger: Ledger, file: Path) -> None:
+    ledger.promise([promise(1)])
+    ledger.close()
+    with closing(sqlite3.connect(file)) as raw:
+        raw.executescript(
+            "DROP TABLE signature; DROP TABLE likeness; DROP INDEX verdict_kind; DELETE FROM migration WHERE number > 1"
+        )
+    with Ledger.open(f"sqlite:///{file}") as again:
+        assert again.promises(RUN.run_id) == [promise(1)]
+        assert again.record_signatures([Signature(attempt(1).attempt_id, "cells-1", "p", None)]) == 1
 
 
 def test_the_migrations_make_the_tables_that_the_statements_use(ledger: Ledger, file: Path) -> None:
