@@ -63,13 +63,26 @@ def standing_of(
         verdict = verdicts.get(attempt_id)
         if verdict is None:
             return Standing("promised", "grade", number, change, attempt, "", tuple(chain))
-        decision = _that_counts(decisions.get(attempt_id), verdict)
+        meant, decision = _decided(attempt, attempts.get(verdict.attempt_id or attempt_id, attempt), decisions)
+        decision = _that_counts(decision, verdict)
         asked = _next_change(change, verdict, decision)
         if asked is None:
             state, reason = _end(verdict, decision)
-            meant = attempts.get(verdict.attempt_id or attempt_id, attempt) if decision is None else attempt
             return Standing(state, "nothing", number, change, meant, reason, tuple(chain))
         number, change = number + 1, asked
+
+
+def _decided(last: Attempt, shown: Attempt, decisions: Mapping[str, Decision]) -> tuple[Attempt, Decision | None]:
+    """Return the attempt that a shot's end is about, and what was decided about it.
+
+    A person is shown the attempt that the verdict means, which may be an earlier one. That another was wanted in its
+    place then is done: it led to the last.
+    """
+    decision = decisions.get(shown.attempt_id)
+    if shown.attempt_id != last.attempt_id and (decision is None or decision.kind == "regenerate"):
+        decision = decisions.get(last.attempt_id)
+        return (shown if decision is None else last), decision
+    return shown, decision
 
 
 def _that_counts(decision: Decision | None, verdict: Verdict) -> Decision | None:

@@ -29,6 +29,7 @@ _THUMB: Final = 4  # tiles are ranked on a thumbnail a quarter of the size
 _SMOOTHING_PX: Final = 0.8
 _MIN_RANGE_LEVELS: Final = 16
 _MIN_SLOPE_LEVELS: Final = 2.0
+_CLEAR_OF_NOISE: Final = 3.0
 _NOISE_SHARE: Final = 1.0  # how much of its sigma noise adds to the range of a smoothed window
 _RUN_SLACK: Final = 1.1
 _STEPS_ALONG: Final = np.array((1, _CELL_PX + 1, _CELL_PX, _CELL_PX - 1))  # to the next pixel at 0, 45, 90, 135 degrees
@@ -93,11 +94,14 @@ def edge_rich_tiles(grey: Plane, region: Plane, count: int) -> list[Box]:
     ]
 
 
-def edges_in(grey: Plane, region: Plane, inner: Plane | None, tiles: Sequence[Box], noise: float) -> Edges:
+def edges_in(
+    grey: Plane, region: Plane, inner: Plane | None, tiles: Sequence[Box], noise: float, *, faint: bool = False
+) -> Edges:
     """Return the edge pixels of some tiles of an (H, W) plane that lie within the region (> 0).
 
     `inner` (> 0) says which are the product's own; None = all. `noise` is its sigma in levels: what is not clearly
-    above it is no edge, and what it adds to an edge's height is taken off.
+    above it is no edge, and what it adds to an edge's height is taken off. `faint` takes edges of half the height too:
+    for pictures that have no others.
     """
     if not tiles:
         return _NO_EDGES
@@ -110,8 +114,9 @@ def edges_in(grey: Plane, region: Plane, inner: Plane | None, tiles: Sequence[Bo
     asked = _strip(region, tiles, replicate=False) > 0
     cells = asked.reshape(len(tiles), _CELL_PX, _CELL_PX)
     cells[:, :PAD_PX] = cells[:, -PAD_PX:] = cells[:, :, :PAD_PX] = cells[:, :, -PAD_PX:] = False
-    asked &= slope > max(_MIN_SLOPE_LEVELS, 1.5 * noise)
-    asked &= height > _MIN_RANGE_LEVELS
+    strength = 0.5 if faint else 1.0
+    asked &= slope > max(strength * _MIN_SLOPE_LEVELS, 1.5 * noise)
+    asked &= height > max(strength * _MIN_RANGE_LEVELS, _CLEAR_OF_NOISE * noise)
     at = np.flatnonzero(asked)
     steep, gx, gy = slope.ravel()[at], across.ravel()[at], down.ravel()[at]
     direction = _directions(gx, gy)

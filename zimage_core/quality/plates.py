@@ -1,7 +1,8 @@
 """Where does a picture carry plates that were drawn over it? Told by their paint alone, when nobody says.
 
-Paint is exactly even, photographs never are: blocks of 8 x 8 px (the blocks of JPEG, which keeps an even block even)
-that hold one grey level, many of them the same one, close together, and not the backdrop.
+Paint is even and ends all at once; what is even on a photograph goes on into its neighbourhood. So blocks of 4 x 4 px
+(four to a block of JPEG) are looked for that hold one grey level, many of them the same one, close together, unlike all
+around them, and not the backdrop.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from zimage_core.imaging.pixels import Plane
 
 Bools = NDArray[np.bool_]
 
-_BLOCK_PX: Final = 8
-_MIN_BLOCKS: Final = 10
+_BLOCK_PX: Final = 4
+_MIN_BLOCKS: Final = 40
 _MIN_FILL: Final = 0.3  # of the box: the rest is lettering
 _MAX_SHARE: Final = 0.2  # of the picture: larger is a backdrop
 _ALIKE_LEVELS: Final = 6
-_MAX_ALIKE: Final = 0.3  # of what surrounds it: paint ends all at once
+_MAX_ALIKE: Final = 0.5  # of what surrounds it: paint ends all at once, but for a shadow that may pass its tone
 _BLACKEST: Final = 5
 _WHITEST: Final = 250
+_GRAINS: Final = (0, 1)  # levels: paint is exactly even, or as JPEG left it
 _MOST_PAINTS: Final = 12
-_LETTERING_BLOCKS: Final = (13, 13)  # how far apart the paint above and below a line of text may be
+_MIN_PEAK: Final = 0.7  # of the blocks within reach of its level
+_LETTERING_BLOCKS: Final = (25, 25)  # how far apart the paint above and below a line of text may be
 
 
 def painted_plates(grey: Plane) -> tuple[Box, ...]:
@@ -40,13 +43,28 @@ def painted_plates(grey: Plane) -> tuple[Box, ...]:
     part = grey[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
     level = part[::_BLOCK_PX, ::_BLOCK_PX]
     spread = cv2.absdiff(part, cv2.resize(level, part.shape[::-1], interpolation=cv2.INTER_NEAREST))
-    uneven = cv2.resize((spread > 0).view(np.uint8) * 255, (columns, rows), interpolation=cv2.INTER_AREA)
-    even = (uneven == 0) & (level > _BLACKEST) & (level < _WHITEST)
-    counts = np.bincount(level[even], minlength=256)
-    paints = [int(paint) for paint in np.argsort(-counts, kind="stable")[:_MOST_PAINTS] if counts[paint] >= _MIN_BLOCKS]
-    return tuple(
-        box for paint in paints for box in _boxes_of(even & (level == paint), np.abs(level.astype(np.int16) - paint))
-    )
+    shown = (level > _BLACKEST) & (level < _WHITEST)
+    found: list[Box] = []
+    for grain in _GRAINS:
+        uneven = cv2.resize((spread > grain).view(np.uint8) * 255, (columns, rows), interpolation=cv2.INTER_AREA)
+        even = (uneven == 0) & shown
+        for paint in _paints(level[even], grain):
+            off = np.abs(level.astype(np.int16) - paint)
+            found += _boxes_of(even & (off <= grain), off)
+    return tuple(dict.fromkeys(found))
+
+
+def _paints(levels: Plane, grain: int) -> list[int]:
+    """Return the levels that many even blocks have and few have those nearby: a tone runs through all of them."""
+    counts = np.bincount(levels, minlength=256)
+    near = np.convolve(counts, np.ones(2 * grain + 1, np.int64), "same")
+    wide = np.convolve(counts, np.ones(2 * _ALIKE_LEVELS + 1, np.int64), "same")
+    peaks = (near >= _MIN_BLOCKS) & (near >= _MIN_PEAK * wide)
+    found: list[int] = []
+    for paint in np.argsort(-counts, kind="stable"):
+        if peaks[paint] and all(abs(int(paint) - known) > _ALIKE_LEVELS for known in found):
+            found.append(int(paint))
+    return found[:_MOST_PAINTS]
 
 
 def _boxes_of(painted: Bools, differing: NDArray[np.int16]) -> list[Box]:

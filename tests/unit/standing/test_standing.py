@@ -126,3 +126,10 @@ def test_when_the_last_verdict_means_an_earlier_attempt_that_one_is_shown_to_the
     }
     standing = standing_of(SHOT, by_id(first, second), verdicts, anew, {})
     assert (standing.state, standing.attempt) == ("doubtful", first)
+    said = decided(first, "approve")
+    standing = standing_of(SHOT, by_id(first, second), verdicts, said, {})
+    assert (standing.state, standing.attempt) == ("accepted", first)
+    assert standing_of(SHOT, by_id(first, second), verdicts, decided(first, "reject"), {}).state == "given_up"
+    of_the_last = anew | decided(second, "approve")
+    standing = standing_of(SHOT, by_id(first, second), verdicts, of_the_last, {})
+    assert (standing.state, standing.attempt) == ("accepted", second)

@@ -34,7 +34,7 @@ _MIN_HEIGHT_SHARE: Final = 0.4
 _MIN_INNER_EDGES: Final = 1000
 _INNER_STEEPEST_SHARE: Final = 0.1
 _INNER_NARROW_QUANTILE: Final = 0.25
-_INNER_MARGIN: Final = 0.04  # reflections and shading make a sharp product's inner edges softer than its outline
+_INNER_MARGIN: Final = 0.06  # reflections and shading make a sharp product's inner edges softer than its outline
 _WORST_MARGIN: Final = 0.06  # sharp photos keep their worst direction within this of all edges; motion blur does not
 
 _SHOWN_ALPHA: Final = np.array(16, dtype=np.uint8)
@@ -68,7 +68,10 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
 
 def _edges(grey: Plane, region: Plane, inner: Plane | None, count: int, noise: float) -> tuple[list[Box], Edges]:
     tiles = edge_rich_tiles(grey, region, count)
-    return tiles, edges_in(grey, region, inner, tiles, noise)
+    edges = edges_in(grey, region, inner, tiles, noise)
+    if edges.count < _MIN_DIRECTION_EDGES:
+        edges = edges_in(grey, region, inner, tiles, noise, faint=True)
+    return tiles, edges
 
 
 def _regions(evidence: Evidence) -> tuple[Plane, Plane]:
