@@ -103,7 +103,10 @@ def test_the_sentence_says_how_wide_the_edges_are_and_where_it_is_softest(studio
 
 
 def test_a_product_without_a_single_edge_cannot_be_called_sharp(studio) -> None:
-    flat = studio.finding("sharpness", name="mug", spoil=gauss(60.0), texts=())
+    def even(rgb: Rgb) -> Rgb:
+        return np.broadcast_to(np.linspace(90, 200, rgb.shape[0])[:, None, None], rgb.shape).astype(np.uint8)
+
+    flat = studio.finding("sharpness", name="mug", spoil=even, texts=())
     assert flat.veto
     assert "no edge" in flat.sentence
 
@@ -155,3 +158,11 @@ def test_the_box_is_where_the_product_is_softest(studio) -> None:
     assert not finding.passed
     assert finding.box is not None
     assert finding.box.y_px >= 512 - 128
+
+
+def test_a_pale_smooth_product_is_judged_by_its_faint_edges(studio) -> None:
+    def pale(rgb: Rgb) -> Rgb:
+        return np.rint(200 + 0.07 * (rgb.astype(np.float32) - 128)).astype(np.uint8)
+
+    assert studio.finding("sharpness", name="lamp", spoil=pale, texts=()).passed
+    assert studio.finding("sharpness", name="lamp", spoil=lambda rgb: gauss(2.5)(pale(rgb)), texts=()).veto
