@@ -11,8 +11,8 @@ from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Rgb, Rgba
 
 Rng = np.random.Generator
-LEAST_CHROMA = 12.0
-"""Mean Lab chroma below which turning the hue changes nothing that can be seen."""
+LEAST_CHROMA = 18.0
+"""Mean Lab chroma below which turning the hue by 20 degrees moves colours by less than 6, which nobody notices."""
 LEAST_DETAIL = 2.5
 """Mean change of level by smoothing, below which there is no texture or print to lose."""
 
@@ -38,8 +38,8 @@ def hue_turned(cutout: CutOut, degrees: float) -> CutOut:
 
 
 def lab_shifted(cutout: CutOut, rng: Rng, distance: float) -> CutOut:
-    """Shift the product's colour by a distance in Lab, towards anywhere but mere brightness."""
-    direction = rng.standard_normal(3) * (0.5, 1.0, 1.0)
+    """Shift the product's colour by a distance in Lab, mostly in a* and b*: a shift of L* is another light."""
+    direction = rng.standard_normal(3) * (0.15, 1.0, 1.0)
     step = direction / np.linalg.norm(direction) * distance
     return recoloured(cutout, damage.lab_shifted(_rgb(cutout), (float(step[0]), float(step[1]), float(step[2]))))
 

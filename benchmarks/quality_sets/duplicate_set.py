@@ -11,6 +11,8 @@ import numpy as np
 from benchmarks.quality_sets import changes, damage
 from benchmarks.quality_sets.photo_set import photo
 from benchmarks.quality_sets.production import shot_of
+from zimage_core.domain import Placement, SceneName
+from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Rgb
 
 GROUP_COUNT = 40
@@ -23,11 +25,14 @@ OTHER_KINDS = ("colour_variant", "other_scene")
 @dataclass(frozen=True, slots=True, eq=False)
 class DuplicateCase:
     """A picture of group `group` (one product in one scene). All of TRUE_KINDS of one group repeat each other; any
-    other pair does not: neither two groups, nor a colour variant or another scene of the same product."""
+    other pair does not: neither two groups, nor a colour variant or another scene of the same product. `cutout` and
+    `placement` say where the product stands."""
 
     group: str
     kind: str
     rgb: Rgb
+    cutout: CutOut
+    placement: Placement
 
     @property
     def repeats(self) -> bool:
@@ -44,7 +49,7 @@ def duplicates(seed: str = "B", count: int | None = None) -> Iterator[DuplicateC
 def group_of(seed: str, number: int) -> Iterator[DuplicateCase]:
     """Yield the pictures of one group."""
     base = photo(seed, number)
-    scene = ("studio", "lifestyle", "packshot", "flat_lay")[number % 4]
+    scene: SceneName = ("studio", "lifestyle", "packshot", "flat_lay")[number % 4]
     cutout = base.cutout()
     rng = np.random.default_rng([ord(seed), number, 9])
     made = {"original": (cutout, scene, 1), "seed_near": (cutout, scene, 2)}
@@ -57,23 +62,25 @@ def group_of(seed: str, number: int) -> Iterator[DuplicateCase]:
             1,
         )
     made["other_scene"] = (cutout, "lifestyle" if scene == "studio" else "studio", 1)
-    pictures: dict[str, Rgb] = {}
+    made_of: dict[str, tuple[Rgb, CutOut, Placement]] = {}
     for kind, (shown, name, render_seed) in made.items():
-        shot = shot_of(base, cutout, name, shown=shown, seed=render_seed, side_px=800)  # type: ignore[arg-type]
+        shot = shot_of(base, cutout, name, shown=shown, seed=render_seed, side_px=800)
         if shot is not None:
-            pictures[kind] = shot.attempt_rgb
-    if "original" not in pictures:
+            made_of[kind] = (shot.attempt_rgb, shown, shot.placement)
+    if "original" not in made_of:
         return
-    first = pictures["original"]
-    if "seed_near" in pictures and _distance(first, pictures["seed_near"]) > SAME_LEVELS:
-        del pictures["seed_near"]  # another view of the room: neither a repeat nor a different picture
-    pictures["resized"] = np.asarray(cv2.resize(first, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), np.uint8)
-    pictures["reencoded"] = damage.jpeg(first, 60)
+    first, _, at = made_of["original"]
+    if "seed_near" in made_of and _distance(first, made_of["seed_near"][0]) > SAME_LEVELS:
+        del made_of["seed_near"]  # another view of the room: neither a repeat nor a different picture
+    small = np.asarray(cv2.resize(first, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), np.uint8)
+    made_of["resized"] = (small, cutout, Placement(at.scale * 0.6, at.x_px * 0.6, at.y_px * 0.6))
+    made_of["reencoded"] = (damage.jpeg(first, 60), cutout, at)
     pad = round(0.02 * first.shape[0])
-    pictures["cropped_2"] = np.ascontiguousarray(first[pad:-pad, pad:-pad])
-    pictures["brightened"] = damage.exposed(first, 1.05)
-    for kind, rgb in pictures.items():
-        yield DuplicateCase(f"{seed}-{number:03d}", kind, rgb)
+    cropped = np.ascontiguousarray(first[pad:-pad, pad:-pad])
+    made_of["cropped_2"] = (cropped, cutout, Placement(at.scale, at.x_px - pad, at.y_px - pad))
+    made_of["brightened"] = (damage.exposed(first, 1.05), cutout, at)
+    for kind, (rgb, shown, placement) in made_of.items():
+        yield DuplicateCase(f"{seed}-{number:03d}", kind, rgb, shown, placement)
 
 
 def _distance(first: Rgb, second: Rgb) -> float:
