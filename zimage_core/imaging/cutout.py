@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,12 @@ from PIL.PngImagePlugin import PngInfo
 from zimage_core.errors import ImageError
 from zimage_core.imaging import pixels
 from zimage_core.imaging.backdrop import find_backdrop
+from zimage_core.imaging.judging import CutOutFailure as CutOutFailure
+from zimage_core.imaging.judging import doubts, signs_of, unusable
 from zimage_core.imaging.matte import make_matte
-from zimage_core.imaging.outline import depth_of, outline_points, soft_ratio, weak_ratio
+from zimage_core.imaging.outline import depth_of, outline_points
 from zimage_core.imaging.pixels import Photo, Plane, Rgb, Rgba
-from zimage_core.imaging.see_through import alike_ratio
-from zimage_core.imaging.silhouette import Silhouette, find_silhouette
-from zimage_core.imaging.soft_shadow import shade_of
-
-FailureCode = Literal[
-    "white_on_white", "busy_background", "hard_shadow", "empty", "too_small", "touches_border", "not_cut"
-]
+from zimage_core.imaging.silhouette import find_silhouette
 
 CUTOUT_VERSION: Final = "2"
 """Part of a kept cut-out's key: raise it when the same photo would be cut out differently, or refused differently."""
@@ -43,26 +39,8 @@ MIN_BORDER_RATIO: Final = 0.5
 CAMERA_NOISE: Final = 3.0
 BORDER_RATIO_PER_NOISE: Final = 0.07
 """More for each level of grain above that: grain all over is a camera's, grain over half of it is a pattern's."""
-WARN_ALIKE_RATIO: Final = 0.12
-MANY_PIECES: Final = 3
-MIN_COVERAGE_RATIO: Final = 0.002
-MAX_WEAK_OUTLINE_RATIO: Final = 0.055
-WARN_WEAK_OUTLINE_RATIO: Final = 0.03
-"""Measured on the example photos: at most 0.01 as they are, 0.045 with a soft shadow taken away; from 0.06 on where
-brightening until the product fades has cost it parts."""
-_EDGE_LEVELS: Final = 3
-_LIGHT_LEVEL: Final = 200
 _TRANSPARENT: Final = 128
 """A photo whose alpha nowhere falls below this carries no cut-out of its own."""
-_CURE: Final = "photograph it before a backdrop that differs from it more, or supply a PNG with transparency"
-MAX_SOFT_OUTLINE_RATIO: Final = 0.07
-MAX_PIECES: Final = 24
-CROPPED_SIDE_RATIO: Final = 0.25
-CROPPED_RUN_RATIO: Final = 0.6
-_LOOK_INSIDE_RATIO: Final = 0.02
-"""A side is cropped when the product runs along more than this share of it, or touches it nearly as wide as it is a
-little further in; less is a tight frame around the product."""
-SMALL_PIECE_RATIO: Final = 0.1
 _MARGIN_PX: Final = 2
 _TEXT_KEY: Final = "zimage-cutout"
 
@@ -81,14 +59,6 @@ class CutOut:
     warnings: tuple[str, ...] = ()
     x_px: int = 0
     y_px: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CutOutFailure:
-    """Why no cut-out is given: a stable `code` and a sentence."""
-
-    code: FailureCode
-    reason: str
 
 
 def cut_out(photo: Photo) -> CutOut | CutOutFailure:
@@ -118,14 +88,11 @@ def cut_out(photo: Photo) -> CutOut | CutOutFailure:
     silhouette = find_silhouette(rgb, backdrop)
     depth = depth_of(silhouette.mask)
     outline = outline_points(depth)
-    weak = weak_ratio(silhouette.contrast, outline, silhouette.limit + _EDGE_LEVELS + 2.0 * silhouette.noise)
-    soft = soft_ratio(silhouette.contrast, outline, shade_of(silhouette))
-    failure = _unusable(silhouette, weak, soft)
+    signs = signs_of(silhouette, outline, depth)
+    failure = unusable(silhouette, signs)
     if failure is not None:
         return failure
-    return trimmed(
-        make_matte(rgb, silhouette, outline, depth), notes + _doubts(silhouette, weak, alike_ratio(silhouette, depth))
-    )
+    return trimmed(make_matte(rgb, silhouette, outline, depth), notes + doubts(silhouette, signs))
 
 
 # ---------------------------------------------------------------- before
@@ -154,89 +121,6 @@ def _with_own_alpha(rgb: Rgb, alpha: Plane) -> Rgba:
     rgba = np.dstack([rgb, alpha])
     rgba[alpha == 0] = 0
     return rgba
-
-
-# ---------------------------------------------------------------- can it be used
-
-
-def _unusable(found: Silhouette, weak: float, soft: float) -> CutOutFailure | None:
-    """Return why the silhouette must not be used, None where it may."""
-    coverage = float(found.mask.mean())
-    if not found.mask.any():
-        return CutOutFailure("empty", f"Nothing stands out from the backdrop; {_CURE}.")
-    if len(found.pieces_px) > MAX_PIECES:
-        return CutOutFailure(
-            _faded(found), f"What stands out from the backdrop falls into {len(found.pieces_px)} pieces; {_CURE}."
-        )
-    cropped = [side for side, is_cropped in _touched_sides(found.mask).items() if is_cropped]
-    if len(cropped) > 1:
-        return CutOutFailure(
-            "touches_border" if len(cropped) == 2 else "busy_background",
-            f"What stands out from the backdrop runs out of the photo at the {' and the '.join(cropped)}: the product "
-            "is cropped, or the backdrop is not plain.",
-        )
-    if weak > MAX_WEAK_OUTLINE_RATIO:
-        return CutOutFailure(
-            _faded(found), f"The product fades into the backdrop along {weak:.0%} of its outline; {_CURE}."
-        )
-    if soft > MAX_SOFT_OUTLINE_RATIO:
-        return CutOutFailure(
-            "hard_shadow",
-            f"A shadow that cannot be told from the product runs along {soft:.0%} of its outline; {_CURE}.",
-        )
-    if coverage < MIN_COVERAGE_RATIO:
-        return CutOutFailure("too_small", f"What stands out from the backdrop covers only {coverage:.2%} of the photo.")
-    return None
-
-
-def _faded(found: Silhouette) -> FailureCode:
-    """Name an outline that cannot be seen: white on white, or an unknown thing before an unfit backdrop."""
-    return "white_on_white" if float(found.backdrop.surface.mean()) >= _LIGHT_LEVEL else "busy_background"
-
-
-def _touched_sides(mask: Plane) -> dict[str, bool]:
-    """Return the sides of the photo that the product touches, and whether it is cropped there.
-
-    A round thing framed tightly touches a side with a fraction of its width; a cropped one runs on as wide as before.
-    """
-    sides = {"top": mask, "bottom": mask[::-1], "left": mask.T, "right": mask.T[::-1]}
-    touched: dict[str, bool] = {}
-    for side, lines in sides.items():
-        at_border = int(lines[0].sum())
-        if at_border:
-            inside = int(lines[round(_LOOK_INSIDE_RATIO * len(lines))].sum())
-            touched[side] = at_border > CROPPED_SIDE_RATIO * lines.shape[1] or at_border > CROPPED_RUN_RATIO * inside
-    return touched
-
-
-def _doubts(found: Silhouette, weak: float, alike: float) -> tuple[str, ...]:
-    """Return what a person should look at."""
-    product_px = max(int(found.mask.sum()), 1)
-    doubts: list[str] = []
-    for side, is_cropped in _touched_sides(found.mask).items():
-        doubts.append(f"The product {'is cropped at' if is_cropped else 'touches'} the {side} of the photo.")
-    largest, *others = found.pieces_px
-    small = [area for area in others if area < SMALL_PIECE_RATIO * largest]
-    if len(others) + 1 - len(small) >= MANY_PIECES:
-        doubts.append(f"The photo shows {len(others) + 1 - len(small)} separate things: are they one product?")
-    if small:
-        doubts.append(f"{len(small)} small separate piece(s) were kept: part of the product, or a logo, or dust?")
-    if weak > WARN_WEAK_OUTLINE_RATIO:
-        doubts.append(f"The product hardly stands out from the backdrop along {weak:.0%} of its outline.")
-    if found.shadow_px:
-        doubts.append("A soft shadow on the ground was removed.")
-    if found.hole_px > 0:
-        doubts.append(f"{found.hole_px / product_px:.1%} of the product was taken as an opening: backdrop shows there.")
-    if alike >= WARN_ALIKE_RATIO:
-        doubts.append(
-            f"{alike:.0%} of the product has the backdrop's own colour: clear glass, white on white, or backdrop that "
-            "was left between its parts."
-        )
-    if found.doubtful_px > 0.005 * product_px:
-        doubts.append(
-            f"{found.doubtful_px / product_px:.1%} of the product looks like the backdrop; it was kept, not cut out."
-        )
-    return tuple(doubts)
 
 
 # ---------------------------------------------------------------- after

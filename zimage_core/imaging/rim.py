@@ -18,6 +18,8 @@ _NEAR_PX: Final = 31
 _FIRST_RATIO: Final = 0.35
 """The first step this high, as a share of the highest, is the product's edge and not the shadow's slope."""
 _LEAST_STEP: Final = 5.0
+_SURE_STEP: Final = 7.0
+"""A step of so many levels more is an edge even where one ten times as high follows: a white phone's dark frame."""
 _FOOT_PX: Final = 1.5
 _ALONG_PX: Final = 3.0
 _INSIDE_PX: Final = 2.5
@@ -50,7 +52,8 @@ def beyond_first_edge(mask: Plane, seen: Seen, shadow: Plane) -> Plane:
         np.maximum(rise, np.abs(np.diff(profile, axis=1)), out=rise)
     inwards = np.diff(np.stack([beside(depth, points, float(step)) for step in steps], axis=1), axis=1)
     rise = np.where(np.minimum.accumulate(inwards >= -0.25, axis=1), rise, np.float32(0.0))
-    high = np.maximum(rise.max(axis=1, keepdims=True) * _FIRST_RATIO, _LEAST_STEP + 2.0 * seen.noise)
+    least = _LEAST_STEP + 2.0 * seen.noise
+    high = np.clip(rise.max(axis=1, keepdims=True) * _FIRST_RATIO, least, _SURE_STEP + least)
     peak = (rise >= high) & (rise >= np.roll(rise, 1, axis=1)) & (rise >= np.roll(rise, -1, axis=1))
     peak[:, 0] = False
     foot = peak.argmax(axis=1) + 0.5 - _BEFORE_PX - _FOOT_PX

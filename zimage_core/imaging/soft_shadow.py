@@ -38,8 +38,11 @@ _WIDE_PASSAGE_RATIO: Final = 1 / 32
 _PASSAGE_PX: Final = 7
 _SMALLEST_RATIO: Final = 0.0003
 _BEHIND_EDGES: Final = 0.7
-"""Of a region's border with the backdrop, the share that lies across an edge from it. Measured on made-up products:
-shadows up to 0.62 (beside straps and spokes), leaks into a product from 0.82."""
+_LONG_RATIO: Final = 0.2
+_LONG_BEHIND_EDGES: Final = 0.78
+"""Of a region's border, the share that has an edge and, within 11 px, backdrop. Measured on made-up products: shadows
+up to 0.62, beside straps and spokes too; leaks into a product from 0.8; narrow shadows that border on the backdrop over
+a fifth of the side up to 0.77."""
 _ENDS_AT_EDGES: Final = 0.35
 _TOUCHING: Final = 0.05
 _ACROSS_PX: Final = 23
@@ -100,7 +103,8 @@ def _shadows_among(outside: Plane, added: Plane, edges: Plane, ends: Plane) -> P
     near_front = grown(front, 9)
     sharp = along(near_front & grown(ends, 13)) / np.maximum(along(near_front), 1)
     accepted = stats[:, cv2.CC_STAT_AREA] >= _SMALLEST_RATIO * outside.size
-    accepted &= behind <= _BEHIND_EDGES * np.maximum(soft + behind, 1)
+    most_behind = np.where(soft >= _LONG_RATIO * max(outside.shape), _LONG_BEHIND_EDGES, _BEHIND_EDGES)
+    accepted &= behind <= most_behind * np.maximum(soft + behind, 1)
     accepted &= (sharp >= _ENDS_AT_EDGES) | (touching <= _TOUCHING * soft)
     accepted[0] = False
     return as_plane(accepted[labels])
