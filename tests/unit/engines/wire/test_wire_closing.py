@@ -108,11 +108,15 @@ def interrupted(engine: Engine, when: Callable[[], bool]) -> float:
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     pressing = threading.Thread(target=press)
-    pressing.start()
-    with pytest.raises(KeyboardInterrupt):
-        engine.render([request_for(shot=f"shot{n}", size=(64, 64)) for n in range(CALLS)])
-    ended_s = time.monotonic()
-    pressing.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
+    try:
+        pressing.start()
+        with pytest.raises(KeyboardInterrupt):
+            engine.render([request_for(shot=f"shot{n}", size=(64, 64)) for n in range(CALLS)])
+        ended_s = time.monotonic()
+        pressing.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     return ended_s - pressed_s[0]
 
 
