@@ -48,7 +48,7 @@ def with_level_contrast(rgb: Rgb) -> Rgb:
     reach = max(3, round(_GROUND_RATIO * min(grey.shape)) | 1)
     ground = cv2.blur(grey, (reach, reach))
     off = cv2.GaussianBlur(grey - ground, (0, 0), 1.0)
-    spread = np.sqrt(cv2.blur(off * off, (3 * reach, 3 * reach)))
+    spread = np.sqrt(np.maximum(cv2.blur(off * off, (3 * reach, 3 * reach)), 0.0))  # running sums may dip below 0
     level = np.clip(128.0 + _GAIN_LEVELS * off / np.maximum(spread, _LEAST_SPREAD_LEVELS), 0, 255).astype(np.uint8)
     return np.asarray(cv2.cvtColor(level, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
 
