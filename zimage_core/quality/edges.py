@@ -48,7 +48,7 @@ class Edges:
 
     heights: Floats
     slopes: Floats
-    directions: NDArray[np.int64]
+    directions: NDArray[np.int8]
     tiles: NDArray[np.int64]
     inner: Bools
 
@@ -68,7 +68,7 @@ class Edges:
 
 
 _NO_EDGES: Final = Edges(
-    np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool)
+    np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int8), np.empty(0, np.int64), np.empty(0, bool)
 )
 
 
@@ -105,7 +105,8 @@ def edges_in(
     """
     if not tiles:
         return _NO_EDGES
-    smooth = cv2.GaussianBlur(_strip(grey, tiles, replicate=True).astype(np.float32), (7, 7), _SMOOTHING_PX)
+    strip = _strip(grey, tiles, replicate=True).astype(np.float32)
+    smooth = np.asarray(cv2.GaussianBlur(strip, (7, 7), _SMOOTHING_PX), dtype=np.float32)
     across = np.asarray(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125), dtype=np.float32)
     down = np.asarray(cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=0.125), dtype=np.float32)
     slope = np.asarray(cv2.magnitude(across, down), dtype=np.float32)
@@ -117,29 +118,29 @@ def edges_in(
     strength = 0.5 if faint else 1.0
     asked &= slope > max(strength * _MIN_SLOPE_LEVELS, 1.5 * noise)
     asked &= height > max(strength * _MIN_RANGE_LEVELS, _CLEAR_OF_NOISE * noise)
+    slope, height, smooth = slope.ravel(), height.ravel(), smooth.ravel()
     at = np.flatnonzero(asked)
-    steep, gx, gy = slope.ravel()[at], across.ravel()[at], down.ravel()[at]
+    gx, gy, steep = across.ravel()[at], down.ravel()[at], slope[at]
     direction = _directions(gx, gy)
     step = _STEPS_ALONG[direction]
-    kept = (steep >= slope.ravel()[at - step]) & (steep > slope.ravel()[at + step])
-    at, steep, gx, gy, direction = at[kept], steep[kept], gx[kept], gy[kept], direction[kept]
     # an edge cannot climb higher within the window than its own slope allows: more belongs to a steeper one nearby
-    tall = height.ravel()[at]
-    kept = tall <= (_RUN_SLACK * (REACH_PX - 1)) * (np.abs(gx) + np.abs(gy))
-    at, tall, steep, direction = at[kept], tall[kept], steep[kept], direction[kept]
+    climbs = height[at] <= np.float32(_RUN_SLACK * (REACH_PX - 1)) * (np.abs(gx) + np.abs(gy))
+    peaks = np.flatnonzero(climbs & (steep >= slope[at - step]) & (steep > slope[at + step]))
+    at, direction = at[peaks], direction[peaks]
     # a thin stroke rises and falls within the window: blurred as much it has half the width, so only steps are asked
     beyond = _BEYOND[direction]
-    step = np.abs(smooth.ravel()[at + beyond] - smooth.ravel()[at - beyond]) >= _MIN_STEP_SHARE * tall
-    at, tall, steep, direction = at[step], tall[step], steep[step], direction[step]
+    steps = np.flatnonzero(np.abs(smooth[at + beyond] - smooth[at - beyond]) >= _MIN_STEP_SHARE * height[at])
+    at, direction = at[steps], direction[steps]
     own = np.ones(at.size, dtype=bool) if inner is None else _strip(inner, tiles, replicate=False).ravel()[at] > 0
-    return Edges(tall, steep, direction, at // (_CELL_PX * _CELL_PX), own)
+    return Edges(height[at], slope[at], direction, at // (_CELL_PX * _CELL_PX), own)
 
 
-def _directions(gx: Floats, gy: Floats) -> NDArray[np.int64]:
+def _directions(gx: Floats, gy: Floats) -> NDArray[np.int8]:
     """Return the nearest of 0, 45, 90 and 135 degrees as 0..3."""
     wide, high = np.abs(gx), np.abs(gy)
-    slanted = np.where((gx > 0) == (gy > 0), 1, 3)
-    return np.where(high <= _TAN_22_5 * wide, 0, np.where(wide < _TAN_22_5 * high, 2, slanted))
+    slanted = np.where((gx > 0) == (gy > 0), np.int8(1), np.int8(3))
+    upright = np.where(wide < _TAN_22_5 * high, np.int8(2), slanted)
+    return np.where(high <= _TAN_22_5 * wide, np.int8(0), upright)
 
 
 def _strip(plane: Plane, tiles: Sequence[Box], *, replicate: bool) -> Plane:
