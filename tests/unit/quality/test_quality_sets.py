@@ -103,7 +103,7 @@ def test_every_planted_defect_changes_the_picture_that_is_graded():
 
 
 def test_faithful_changes_keep_the_product_and_others_do_not():
-    changed = ("hue_20", "other_product")
+    changed = ("lab_12", "other_product")
     asked = fidelity_set.cases_of("A", 8, ("same", *changed))
     cases = {case.change: case.given for case in asked if case.placement_known}
     for change in changed:
