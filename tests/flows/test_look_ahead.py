@@ -116,15 +116,15 @@ def test_drawing_waits_when_grading_falls_behind(
     order: ProductionOrder, watched: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
 ):
     engine = watched(calls="2")
-    judge = tasks.grade.judge
+    grade_attempt = tasks.grade.grade_attempt
 
-    def judge_slowly(*what: object) -> object:
+    def grade_slowly(*what: object) -> object:
         time.sleep(0.1)
-        judged = judge(*what)  # type: ignore[arg-type]
+        new = grade_attempt(*what)  # type: ignore[arg-type]
         engine.graded += 1
-        return judged
+        return new
 
-    monkeypatch.setattr(tasks.grade, "judge", judge_slowly)
+    monkeypatch.setattr(tasks.grade, "grade_attempt", grade_slowly)
     monkeypatch.setattr(flows.shard, "UNGRADED_BATCHES", 2)
     produce(order)
     under_way, just_begun = 2, 1

@@ -107,12 +107,16 @@ class SleepingEngine:
 
 
 def picture(request: RenderRequest) -> np.ndarray:
-    """A soft backdrop with a crisp round thing on it, whose colour is its seed's."""
+    """A soft backdrop with a crisp round thing on it, in slices whose number and colours are its seed's: none repeats."""
+    rng = np.random.default_rng(request.seed)
     rows, columns = np.mgrid[0 : request.height_px, 0 : request.width_px]
     rgb = np.empty((request.height_px, request.width_px, 3), np.uint8)
     rgb[...] = (215 - 40 * rows / request.height_px)[..., None]
+    slices = int(rng.integers(3, 9))
+    turns = np.arctan2(rows - request.height_px / 2, columns - request.width_px / 2) / (2 * np.pi) + rng.random()
     round_thing = np.hypot(rows - request.height_px / 2, columns - request.width_px / 2) < request.width_px / 4
-    rgb[round_thing] = np.random.default_rng(request.seed).integers(20, 120, 3)
+    colours = rng.integers(20, 120, (slices, 3)).astype(np.uint8)
+    rgb[round_thing] = colours[(turns * slices).astype(int) % slices][round_thing]
     return rgb
 
 
