@@ -34,7 +34,7 @@ WARN_ALIKE_RATIO: Final = 0.12
 MANY_PIECES: Final = 3
 _EDGE_LEVELS: Final = 3
 _CURE: Final = "photograph it before a backdrop that differs from it more, or supply a PNG with transparency or a matte"
-MAX_HARD_SHADOW_RATIO: Final = 0.12
+MAX_HARD_SHADOW_RATIO: Final = 0.08
 WARN_HARD_SHADOW_RATIO: Final = 0.07
 
 

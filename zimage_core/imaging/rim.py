@@ -19,7 +19,8 @@ _FIRST_RATIO: Final = 0.35
 """The first step this high, as a share of the highest, is the product's edge and not the shadow's slope."""
 _LEAST_STEP: Final = 5.0
 _SURE_STEP: Final = 7.0
-"""A step of so many levels more is an edge even where one ten times as high follows: a white phone's dark frame."""
+"""In a shadow a step of so many levels more is an edge even where one ten times as high follows: a white phone's dark
+frame."""
 _FOOT_PX: Final = 1.5
 _ALONG_PX: Final = 3.0
 _INSIDE_PX: Final = 2.5
@@ -53,7 +54,8 @@ def beyond_first_edge(mask: Plane, seen: Seen, shadow: Plane) -> Plane:
     inwards = np.diff(np.stack([beside(depth, points, float(step)) for step in steps], axis=1), axis=1)
     rise = np.where(np.minimum.accumulate(inwards >= -0.25, axis=1), rise, np.float32(0.0))
     least = _LEAST_STEP + 2.0 * seen.noise
-    high = np.clip(rise.max(axis=1, keepdims=True) * _FIRST_RATIO, least, _SURE_STEP + least)
+    high = np.maximum(rise.max(axis=1, keepdims=True) * _FIRST_RATIO, least)
+    high = np.where(in_shadow[:, None], np.minimum(high, _SURE_STEP + least), high)
     peak = (rise >= high) & (rise >= np.roll(rise, 1, axis=1)) & (rise >= np.roll(rise, -1, axis=1))
     peak[:, 0] = False
     foot = peak.argmax(axis=1) + 0.5 - _BEFORE_PX - _FOOT_PX

@@ -37,7 +37,8 @@ _AGREES_BESIDE: Final = 0.05
 _SHADED: Final = 170
 """Of 200: beside openings already found, one that is wholly in their shadow is this bright at least."""
 _CORE_RATIO: Final = 0.02
-_CORE_AGREES: Final = 0.9
+_CORE_AGREES: Final = 0.8
+_SURE_AGREES: Final = 0.9
 """Further than a 50th of the photo's side from any edge a shadow has faded; glass has not."""
 _BRIGHTER_RATIO: Final = 0.5
 _RIM: Final = 0.7
@@ -81,7 +82,7 @@ def shaded_openings(seen: Seen, outside: Plane, bends: Bends, *, beside_others: 
     if beside_others:
         calm = (facts.darkest >= _SHADED) & (facts.hue_off <= 1.0 + seen.noise)
         least = np.where(calm, np.minimum(least, _AGREES_BESIDE), least)
-    hue = np.where(facts.agrees >= _CORE_AGREES, _SURE_HUE_LEVELS, _HUE_LEVELS) + seen.noise
+    hue = np.where(facts.agrees >= _SURE_AGREES, _SURE_HUE_LEVELS, _HUE_LEVELS) + seen.noise
     chosen = (facts.area >= _MIN_AREA_PX) & (facts.hue_off <= hue) & (facts.agrees >= least)
     chosen &= facts.brighter <= _BRIGHTER_RATIO * facts.agrees
     if float(np.median(coarse)) >= CLIPPED_LEVEL:

@@ -24,6 +24,9 @@ _RINGING_RATIO: Final = 0.10
 """JPEG rings with up to 10 % of an edge's height within a block of it (measured: q87 4:2:0 4 %, q75 8 %)."""
 _HELD_RATIO: Final = 0.04
 """... and with up to 4 % on average over 7 px."""
+_CHROMA_REACH_PX: Final = 33
+_CHROMA_LIGHTNESS: Final = 2
+"""Colour at half resolution (4:2:0) rings up to 16 px from an edge, with no more than 2 levels of lightness beyond 8."""
 _SHADOW_ROUNDS: Final = 3
 _OPENING_ROUNDS: Final = 5
 _MIN_SPECK_PX: Final = 48
@@ -120,7 +123,7 @@ def _like_backdrop(seen: Seen) -> Plane:
     7 px, the strong pixels left out: pale glass beside a black line does, ringing does not. The same average finds
     what grain hides from the limit on single pixels.
     """
-    contrast, limit = seen.contrast, seen.limit
+    contrast, limit = _without_colour_ringing(seen), seen.limit
     around = grown(contrast, 17)
     strong = (contrast > np.maximum(around * np.float32(_RINGING_RATIO), np.float32(limit))).astype(np.uint8)
     rest = (contrast * (1 - strong)).astype(np.float32)
@@ -129,6 +132,19 @@ def _like_backdrop(seen: Seen) -> Plane:
     held = min(float(limit), max(4.0, 2.5 * seen.noise + 2.5))
     weak = average > np.maximum(around * np.float32(_HELD_RATIO), held)
     return np.asarray((strong == 0) & ~weak, dtype=np.uint8)
+
+
+def _without_colour_ringing(seen: Seen) -> Plane:
+    """Return the contrast (H, W), 0 where it is what JPEG's halved colours leave around a ten times stronger colour.
+
+    What is within the limit stays: it is only counted on average, as a pale product's is.
+    """
+    grey, surface = (cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) for rgb in (seen.calm, seen.backdrop.surface))
+    lightness = cv2.absdiff(grey, surface)
+    colour = as_plane(cv2.subtract(seen.contrast, lightness))
+    ringing = ((lightness <= _CHROMA_LIGHTNESS) & (seen.contrast > seen.limit)).astype(np.uint8)
+    ringing &= (colour <= grown(colour, _CHROMA_REACH_PX) * np.float32(_RINGING_RATIO)).astype(np.uint8)
+    return as_plane(seen.contrast * (1 - ringing))
 
 
 def _without_specks(mask: Plane) -> tuple[Plane, tuple[int, ...]]:

@@ -11,7 +11,8 @@ colour, print, outline or product changes a lot:
                 plain white shirts differ in nothing else
 
 Each difference is divided by its limit; the largest quotient is the distance, and two are near at 1.0 or less. The
-limits were fitted on modelled photos of another seed than benchmarks/duplicates.py reports (docs/policy.md).
+limits were fitted on the modelled photos of benchmarks/quality_sets, for products on seed A but for the edges of plain
+things (B), for whole pictures on all seeds; docs/policy.md has the figures, 2026-11-21.
 """
 
 from __future__ import annotations
@@ -58,11 +59,14 @@ _LIMITS: Final = np.array([0.14, _PROPORTIONS, _TONE, _HUE, 2.8, 2.6, 6.0, 5.5],
 _PICTURE_LIMITS: Final = np.array([1.0, _PROPORTIONS, _TONE, 2.0, 3.0, 2.8, 6.2, 7.2], dtype=np.float32)
 """For whole pictures: a product is only a part of one, so that what moves it moves the mean less."""
 
-_BACKDROP_LIMITS: Final = np.array([1.0, _PROPORTIONS, 3.0, 2.0, 1.6, 1.2, 4.0, 3.0], dtype=np.float32)
+_BACKDROP_LIMITS: Final = np.array([1.0, _PROPORTIONS, 4.0, 2.7, 2.1, 1.6, 5.4, 4.0], dtype=np.float32)
 """For backdrops, which are far smoother than products: less is a difference one sees."""
 
 _EDGES, _PICTURE_EDGES = 0.65, 0.4
 """1 - correlation of gradients, of products and of whole pictures."""
+
+_LOCAL: Final = (np.float32(5.0), np.float32(11.0))
+"""L* and a*b* of the four cells of a whole picture that differ most."""
 
 _MARGIN: Final = 0.02
 _MOVED: Final = 0.25
@@ -83,8 +87,10 @@ _NOISE_GRADIENT: Final = 0.3
 """L* per point: gradients as weak as this are halved in the correlation of edges; JPEG and grain reach it."""
 _LEAST_POINTS: Final = 60.0
 """Fewer points inside, as in spectacles, say nothing of edges."""
-_FLAT: Final = 1.1
-"""Power of gradients, in that of noise, up to which there are no edges to compare: a plain thing in one tone."""
+_FLAT, _FAINT = 1.1, 3.0
+"""Power of gradients, in that of noise, up to which there are no edges to compare: a plain thing in one tone; and up to
+which faint ones are not asked where all else is equal but for `_ALL_BUT_EQUAL` of the limits."""
+_ALL_BUT_EQUAL: Final = 0.35
 _INSIDE: Final = 0.95
 _SLACK: Final = 1.5
 
@@ -108,7 +114,24 @@ def picture_distance(one: Cells, other: Cells) -> Floats:
     everything, nothing = np.ones(one.planes.shape[:3], np.float32), np.zeros(len(one), np.float32)
     pairs = ((one, other), (_enlarged(one), other), (one, _enlarged(other)))
     found = [_distance(*pair, everything, nothing, _PICTURE_LIMITS, edges=_PICTURE_EDGES) for pair in pairs]
-    return np.asarray(np.minimum.reduce(found), dtype=np.float32)
+    apart = [np.maximum(far, _local_distance(*pair)) for far, pair in zip(found, pairs, strict=True)]
+    return np.asarray(np.minimum.reduce(apart), dtype=np.float32)
+
+
+def _local_distance(one: Cells, other: Cells) -> Floats:
+    """Return how far the four cells are apart that differ most, (n,): a thin product changes little of its picture."""
+    lightness = [_blurred(_blurred(cells.fine.astype(np.float32) / np.float32(2.55), 1), 2) for cells in (one, other)]
+    first, second = (plane - plane.mean(axis=(1, 2), keepdims=True) for plane in lightness)
+    both, power = (first * second).sum(axis=(1, 2)), (second * second).sum(axis=(1, 2))
+    gain = np.clip(both / np.maximum(power, np.float32(1e-3)), *_GAINS)
+    left = np.abs(first - gain[:, None, None] * second)
+    step = FINE_SIDE // SIDE
+    tone = left.reshape(-1, SIDE, step, SIDE, step).mean(axis=(2, 4)).reshape(-1, SIDE * SIDE)
+    chroma = one.lab()[..., 1:] - other.lab()[..., 1:]
+    chroma -= chroma.mean(axis=(1, 2), keepdims=True)
+    hue = np.hypot(chroma[..., 0], chroma[..., 1]).reshape(-1, SIDE * SIDE)
+    worst = [np.partition(plane, -4, axis=1)[:, -4:].mean(axis=1) for plane in (tone, hue)]
+    return np.asarray(np.maximum(worst[0] / _LOCAL[0], worst[1] / _LOCAL[1]), dtype=np.float32)
 
 
 def _enlarged(cells: Cells) -> Cells:
@@ -179,7 +202,8 @@ def _distance(
     found = np.asarray((np.stack(differences, axis=1) / limits).max(axis=1), dtype=np.float32)
     left = np.flatnonzero(found <= NEAR)
     if edges is not None and len(left):
-        apart = np.float32(1.0) - _edges_alike(one.fine[left], other.fine[left], weight[left])
+        faint = np.where(found[left] <= _ALL_BUT_EQUAL, np.float32(_FAINT), np.float32(_FLAT))
+        apart = np.float32(1.0) - _edges_alike(one.fine[left], other.fine[left], weight[left], faint)
         found[left] = np.maximum(found[left], apart / np.float32(edges))
     return found
 
@@ -205,8 +229,11 @@ def _differences(one: Floats, other: Floats, weight: Floats) -> list[Floats]:
     ]
 
 
-def _edges_alike(one: NDArray[np.uint8], other: NDArray[np.uint8], weight: Floats) -> Floats:
-    """Return the damped correlation of the gradients of L*, (n,) -1..1, well inside both: rims always agree."""
+def _edges_alike(one: NDArray[np.uint8], other: NDArray[np.uint8], weight: Floats, faint: Floats) -> Floats:
+    """Return the damped correlation of the gradients of L*, (n,) -1..1, well inside both: rims always agree.
+
+    1.0 where there are too few points, or gradients no stronger than `faint` (n,) times noise in one of the two.
+    """
     inside = (weight > _INSIDE).astype(np.uint8)
     times = FINE_SIDE // SIDE
     gradients = []
@@ -222,7 +249,7 @@ def _edges_alike(one: NDArray[np.uint8], other: NDArray[np.uint8], weight: Float
     powers = [np.einsum("ncij,ncij,ndij->n", g, g, counted) + damping for g in gradients]
     together = np.einsum("ncij,ncij,ndij->n", first, second, counted)
     alike = together / np.sqrt(np.maximum(powers[0] * powers[1], np.float32(1e-12)))
-    says = (counted.sum(axis=(1, 2, 3)) >= _LEAST_POINTS) & (np.minimum(*powers) > damping * np.float32(_FLAT))
+    says = (counted.sum(axis=(1, 2, 3)) >= _LEAST_POINTS) & (np.minimum(*powers) > damping * faint)
     return np.where(says, alike, np.float32(1.0)).astype(np.float32)
 
 
