@@ -20,7 +20,7 @@ _SEEN_STEP: Final = 3  # levels; a step of one or two cannot be avoided in 8 bit
 _EDGE_STEP: Final = 20  # more is the edge of something
 _FLAT_SHARE: Final = 0.75
 _MIN_STEPS: Final = 0.01
-_MAX_EDGES: Final = 0.005
+_MAX_EDGES: Final = 0.006
 _MAX_SOFT_STEPS: Final = 0.35  # of the seen ones: a gradient has mostly soft steps
 
 Shares = NDArray[np.float32]
@@ -59,9 +59,10 @@ def banded_tiles(grey: Plane) -> NDArray[np.bool_]:
 
 def _share(step: Plane, least: int, most: int) -> Shares:
     """Return per tile the share of pixels whose step is within bounds."""
-    size = (step.shape[1] // _TILE_PX, step.shape[0] // _TILE_PX)
-    inside = cv2.inRange(step, np.array(least, dtype=np.uint8), np.array(most, dtype=np.uint8))
-    return np.asarray(cv2.resize(inside, size, interpolation=cv2.INTER_AREA), dtype=np.float32) / np.float32(255.0)
+    rows, columns = step.shape[0] // _TILE_PX, step.shape[1] // _TILE_PX
+    inside = np.asarray(cv2.inRange(step, np.array(least, np.uint8), np.array(most, np.uint8)), dtype=np.uint8) & 1
+    by_column = inside.reshape(rows, _TILE_PX, -1).sum(axis=1, dtype=np.uint8).reshape(rows, columns, _TILE_PX)
+    return np.asarray(by_column.sum(axis=2, dtype=np.float32) / np.float32(_TILE_PX * _TILE_PX), dtype=np.float32)
 
 
 def _around(banded: NDArray[np.bool_]) -> Box:

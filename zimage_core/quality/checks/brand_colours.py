@@ -42,6 +42,7 @@ def _distance(finished: Rgb, text: PlacedText, palette: Lab) -> float:
     plate = finished[window(text.box, finished.shape[1], finished.shape[0], grow_px=reach_px)].reshape(-1, 3)
     if plate.size == 0:
         return 100.0  # the text lies outside the picture: nothing of the brand is seen
-    bins = (plate.astype(np.int64) >> (8 - _BIN_BITS)) @ np.array([1 << 2 * _BIN_BITS, 1 << _BIN_BITS, 1])
+    red, green, blue = (plate >> (8 - _BIN_BITS)).astype(np.uint16).T
+    bins = (red << 2 * _BIN_BITS) | (green << _BIN_BITS) | blue
     main = plate[bins == np.bincount(bins).argmax()].mean(axis=0)
     return float(delta_e(lab_of(main.astype(np.float32)), palette).min())

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zimage_core.domain import Finding
-from zimage_core.imaging.pixels import Plane, to_linear
+from zimage_core.imaging.pixels import Plane, Rgb, to_linear
 from zimage_core.quality.colour import lightness
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.findings import measured, not_applicable
@@ -36,10 +36,10 @@ def measure_clipped(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     Where nobody knows the product, it is asked of all that is not white backdrop.
     """
     level = rubric.checks.exposure_clipped.level
-    lightest = evidence.lightest
-    product = evidence.product
-    known = product is not None and bool(product.any())
-    asked = product.view(np.uint8) if product is not None and known else _not_backdrop(lightest, level)
+    product, where = evidence.product, evidence.product_window
+    known = product is not None and bool(product[where].any())
+    lightest = _lightest(evidence.given.attempt_rgb[where] if known else evidence.given.attempt_rgb)
+    asked = product[where].view(np.uint8) if product is not None and known else _not_backdrop(lightest, level)
     count = int(cv2.countNonZero(asked))
     if count < _MIN_SHARE * asked.size and not known:
         return (not_applicable(CLIPPED, "There is nothing but white to judge the exposure by."),)
@@ -47,6 +47,12 @@ def measure_clipped(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     value = lost_in_white(histogram, level)
     what = "the product" if known else "what is not backdrop"
     return (measured(rubric, CLIPPED, value, "share", f"{value:.0%} of {what} is lost in white."),)
+
+
+def _lightest(rgb: Rgb) -> Plane:
+    """Return the largest of each pixel's channels, (H, W) uint8."""
+    red, green, blue = cv2.split(rgb)
+    return np.asarray(cv2.max(cv2.max(red, green), blue), dtype=np.uint8)
 
 
 def lost_in_white(histogram: NDArray[Any], level: int) -> float:
@@ -72,10 +78,10 @@ def _not_backdrop(lightest: Plane, level: int) -> Plane:
 
 def measure_dark(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     """Return the lightness (CIE L*) that the lightest 5 % of the product reach: black lacquer has highlights."""
-    product = evidence.product
-    if product is None or not product.any():
+    product, where = evidence.product, evidence.product_window
+    if product is None or not product[where].any():
         return (not_applicable(DARK, "Nobody knows where the product is."),)
-    histogram = cv2.calcHist([evidence.grey], [0], product.view(np.uint8), [256], [0, 256]).ravel()
+    histogram = cv2.calcHist([evidence.grey[where]], [0], product[where].view(np.uint8), [256], [0, 256]).ravel()
     reached = np.cumsum(histogram, dtype=np.float64) / histogram.sum(dtype=np.float64)
     value = lightness(min(255, int(np.searchsorted(reached, _BRIGHT_QUANTILE))))
     return (measured(rubric, DARK, value, "L*", f"The lightest parts of the product reach L* {value:.0f} of 100."),)

@@ -29,6 +29,7 @@ _RASTER_PX: Final = 4  # colours are averaged over 4 x 4 px first: a camera's gr
 _CALMEST: Final = 0.1
 _LEAST_SQUARES: Final = 4  # 64 x 64 px; fewer say nothing
 _MOST_SQUARES: Final = 256  # more would not move a tenth part of them, only cost time
+_PAIRS: Final = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 _STEEPEST: Final = 32  # levels from pixel to pixel that count: the edges of a fine, hard pattern are steep, but few
 
 
@@ -40,7 +41,7 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     asked = _asked(evidence)
     if int(asked.sum()) < _LEAST_SQUARES:
         return (not_applicable(NAME, "Nothing is left around the product that could be noise."),)
-    level = noise_level(evidence.given.attempt_rgb, asked)
+    level = noise_level(evidence.given.attempt_rgb, evidence.quarter, asked)
     where = "The picture" if evidence.product_alpha is None else "What is around the product"
     sentence = (
         f"{where} is calm enough: {level:.1f} levels of noise in its calmest tenth."
@@ -50,20 +51,23 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     return (measured(rubric, NAME, level, "levels", sentence),)
 
 
-def noise_level(rgb: Rgb, asked: NDArray[np.bool_]) -> float:
+def noise_level(rgb: Rgb, quarter: Rgb, asked: NDArray[np.bool_]) -> float:
     """Return the noise of the calmest tenth of the asked squares: the larger of colour noise and static, in levels.
 
-    `asked` is (H // 32, W // 32) bool with at least one true. Colour noise is the smallest of the three principal
-    standard deviations of a square's colours on a 4 px raster. Static is how far a pixel is at least from its right and
-    its lower neighbour, on average, over 4: that is what averaging 4 x 4 px leaves of independent noise.
+    `quarter` is `rgb` halved twice, `asked` (H // 32, W // 32) bool with at least one true. Colour noise is the
+    smallest of the three principal standard deviations of a square's colours on a 4 px raster. Static is how far a
+    pixel is at least from its right and its lower neighbour, on average, over 4: that is what averaging 4 x 4 px
+    leaves of independent noise.
     """
-    height, width = (side - side % SQUARE_PX for side in rgb.shape[:2])
-    picture = rgb[:height, :width]
+    rows, columns = asked.shape
+    picture = rgb[: rows * SQUARE_PX, : columns * SQUARE_PX]
+    raster = SQUARE_PX // _RASTER_PX
     chosen = np.flatnonzero(asked)
     chosen = chosen[:: -(-chosen.size // _MOST_SQUARES)]
-    spreads = np.linalg.eigvalsh(_covariance(picture).reshape(-1, 3, 3)[chosen])[:, 0]
+    covariance = _covariance(quarter[: rows * raster, : columns * raster], (columns, rows))
+    spreads = _smallest_eigenvalues(covariance.reshape(6, -1)[:, chosen].astype(np.float64))
     colour = np.sqrt(np.quantile(np.maximum(spreads, 0.0), _CALMEST))
-    static = np.quantile(_pixel_steps(picture).ravel()[chosen], _CALMEST) / _RASTER_PX
+    static = np.quantile(_pixel_steps(picture, (columns, rows)).ravel()[chosen], _CALMEST) / _RASTER_PX
     return float(max(colour, static))
 
 
@@ -78,33 +82,36 @@ def _asked(evidence: Evidence) -> NDArray[np.bool_]:
     return np.asarray(~sampled.reshape(rows, raster, columns, raster).any(axis=(1, 3)))
 
 
-def _covariance(picture: Rgb) -> Float:
-    """Return the covariance of the colours in every square on the 4 px raster, (rows, columns, 3, 3)."""
-    small = _halved(_halved(picture)).astype(np.float32)
-    channels, mean = cv2.split(small), _per_square(small, picture)
-    covariance = np.empty((*mean.shape[:2], 3, 3), dtype=np.float32)
-    for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)):
-        covariance[..., i, j] = _per_square(channels[i] * channels[j], picture) - mean[..., i] * mean[..., j]
-        covariance[..., j, i] = covariance[..., i, j]
-    return covariance
+def _covariance(small: Rgb, squares: tuple[int, int]) -> Float:
+    """Return the covariance of the colours of the 4 px raster in every square: rr, rg, rb, gg, gb, bb; (6, ...)."""
+    channels = [np.asarray(channel, dtype=np.float32) for channel in cv2.split(small.astype(np.float32))]
+    red, green, blue = (_per_square(channel, squares) for channel in channels)
+    products = [_per_square(channels[i] * channels[j], squares) for i, j in _PAIRS]
+    means = (red * red, red * green, red * blue, green * green, green * blue, blue * blue)
+    return np.stack([product - mean for product, mean in zip(products, means, strict=True)])
 
 
-def _pixel_steps(picture: Rgb) -> Float:
+def _smallest_eigenvalues(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the smallest eigenvalue of (6, N) symmetric 3 x 3 matrices (Smith 1961: the cubic's root by an angle)."""
+    rr, rg, rb, gg, gb, bb = covariance
+    middle = (rr + gg + bb) / 3.0
+    aside = rg * rg + rb * rb + gb * gb
+    rr, gg, bb = rr - middle, gg - middle, bb - middle
+    size = np.sqrt((rr * rr + gg * gg + bb * bb + 2.0 * aside) / 6.0)
+    determinant = rr * (gg * bb - gb * gb) - rg * (rg * bb - gb * rb) + rb * (rg * gb - gg * rb)
+    angle = np.arccos(np.clip(determinant / np.maximum(2.0 * size**3, 1e-30), -1.0, 1.0)) / 3.0
+    return np.asarray(middle + 2.0 * size * np.cos(angle + 2.0 * np.pi / 3.0))
+
+
+def _pixel_steps(picture: Rgb, squares: tuple[int, int]) -> Float:
     """Return per square how far a pixel is at least from its right and its lower neighbour (green), on average."""
     green = picture[..., 1]
     at = green[1::_RASTER_PX, 1::_RASTER_PX]
     right, below = green[1::_RASTER_PX, 2::_RASTER_PX], green[2::_RASTER_PX, 1::_RASTER_PX]
     steps = np.minimum(cv2.absdiff(at, right), cv2.absdiff(at, below))
-    return _per_square(np.minimum(steps, _STEEPEST).astype(np.float32), picture)
+    return _per_square(np.minimum(steps, _STEEPEST).astype(np.float32), squares)
 
 
-def _halved(picture: Rgb) -> Rgb:
-    # twice by two: OpenCV has a fast way for that, and takes three times as long for once by four
-    size = (picture.shape[1] // 2, picture.shape[0] // 2)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _per_square(plane: Float, picture: Rgb) -> Float:
-    """Return the mean of every square."""
-    size = (picture.shape[1] // SQUARE_PX, picture.shape[0] // SQUARE_PX)
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+def _per_square(plane: Float, squares: tuple[int, int]) -> Float:
+    """Return the mean of every square; `squares` is (columns, rows)."""
+    return np.asarray(cv2.resize(plane, squares, interpolation=cv2.INTER_AREA), dtype=np.float32)

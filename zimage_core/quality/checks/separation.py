@@ -61,8 +61,7 @@ def _pairs(alpha: NDArray[np.uint8], step_px: float) -> tuple[NDArray[np.int64],
     half = cv2.resize(alpha, ((alpha.shape[1] + 1) // 2, (alpha.shape[0] + 1) // 2), interpolation=cv2.INTER_LINEAR)
     slope = cv2.GaussianBlur(half, (0, 0), 1.0)
     rows, columns = (outline[:, axis].astype(np.int64) // 2 for axis in (1, 0))
-    across = cv2.Sobel(slope, cv2.CV_32F, 1, 0)[rows, columns]
-    down = cv2.Sobel(slope, cv2.CV_32F, 0, 1)[rows, columns]
+    across, down = (part[rows, columns].astype(np.float32) for part in cv2.spatialGradient(slope))
     length = np.hypot(across, down)
     normal = np.stack([across, down], axis=1) / np.maximum(length, 1e-6)[:, None]
     inside = np.rint(outline + step_px * normal).astype(np.int64)

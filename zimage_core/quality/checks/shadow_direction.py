@@ -76,14 +76,16 @@ def darker_to_the_right(grey: Plane, alpha: Plane) -> Darkness | None:
     """Return the floor's darkness beside the product's foot, right against left; None where too little is seen."""
     shrink = _SIDE_PX / max(grey.shape)
     size = (max(8, round(grey.shape[1] * shrink)), max(8, round(grey.shape[0] * shrink)))
-    luma = np.log(cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32) + np.float32(_BLACK))
     cover = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     if not (cover >= VISIBLE_ALPHA).any():
         return None
     box = visible_box(cover)
     reach = max(6, round(_REACH_RATIO * min(box.width_px, 1.2 * box.height_px)))
-    free = cv2.dilate(cover, np.ones((3, 3), np.uint8)) < _CLEAR_ALPHA
-    left, right = (_beside(np.where(free, luma, np.nan), cover, box, reach, side) for side in (-1, 1))
+    foot = _foot(box, size[1])
+    free = cv2.dilate(cover, np.ones((3, 3), np.uint8))[foot] < _CLEAR_ALPHA
+    floor = np.where(free, np.log(_rows_of(grey, size, foot) + np.float32(_BLACK)), np.float32(np.nan))
+    thick = cv2.dilate(cover, np.ones((3, 1), np.uint8))[foot] >= VISIBLE_ALPHA
+    left, right = (_beside(floor, thick, box, reach, side) for side in (-1, 1))
     near = [_middle(part[:, :reach]) for part in (left, right)]
     if near[0] is None or near[1] is None:
         return None
@@ -95,20 +97,35 @@ def darker_to_the_right(grey: Plane, alpha: Plane) -> Darkness | None:
     return Darkness(darker, darker - nearness * (far[0] - far[1]))
 
 
-def _beside(luma: Floats, cover: Plane, box: Box, reach: int, side: int) -> Floats:
-    """Return the rows of floor at the foot, (rows, 2 * reach), outwards from the product's edge; NaN = not seen."""
-    height, width = luma.shape
+def _foot(box: Box, height: int) -> slice:
+    """Return the rows in which the product stands on the floor."""
     size = min(box.width_px, 1.2 * box.height_px)
     first = max(0, box.bottom_px - max(4, round(_ABOVE_RATIO * size)))
-    last = min(height, box.bottom_px + max(2, round(_BELOW_RATIO * size)))
-    rows = []
-    for row in range(first, last):
-        solid = np.flatnonzero((cover[max(0, row - 1) : row + 2] >= VISIBLE_ALPHA).any(axis=0))
-        edge = int(solid[0 if side < 0 else -1]) if solid.size else (box.x_px if side < 0 else box.right_px - 1)
-        at = edge + side * (2 + np.arange(2 * reach))
-        inside = (at >= 0) & (at < width)
-        rows.append(np.where(inside, luma[row, np.clip(at, 0, width - 1)], np.nan))
-    return np.asarray(rows, dtype=np.float32).reshape(-1, 2 * reach)
+    return slice(first, min(height, box.bottom_px + max(2, round(_BELOW_RATIO * size))))
+
+
+def _rows_of(grey: Plane, size: tuple[int, int], rows: slice) -> Floats:
+    """Return some rows of a plane reduced to `size` (width, height); where a whole factor allows, only these are."""
+    factor = grey.shape[0] // size[1]
+    if factor > 0 and grey.shape == (factor * size[1], factor * size[0]):
+        grey, size, rows = (
+            grey[rows.start * factor : rows.stop * factor],
+            (size[0], rows.stop - rows.start),
+            slice(None),
+        )
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)[rows].astype(np.float32)
+
+
+def _beside(floor: Floats, thick: NDArray[np.bool_], box: Box, reach: int, side: int) -> Floats:
+    """Return the floor, (rows, 2 * reach), outwards from the product's edge (`thick`); NaN = not seen."""
+    width = floor.shape[1]
+    if side < 0:
+        edge = np.where(thick.any(axis=1), thick.argmax(axis=1), box.x_px)
+    else:
+        edge = np.where(thick.any(axis=1), width - 1 - thick[:, ::-1].argmax(axis=1), box.right_px - 1)
+    at = edge[:, None] + side * (2 + np.arange(2 * reach))
+    seen = np.take_along_axis(floor, np.clip(at, 0, width - 1), axis=1)
+    return np.where((at >= 0) & (at < width), seen, np.float32(np.nan)).astype(np.float32)
 
 
 def _middle(part: Floats) -> float | None:

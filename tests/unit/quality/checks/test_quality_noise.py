@@ -18,6 +18,7 @@ from zimage_core.engines.base import Rendered
 from zimage_core.engines.drawing import drawing_of, finish
 from zimage_core.engines.studio import create
 from zimage_core.quality.checks.noise import SQUARE_PX, noise_level
+from zimage_core.quality.rasters import halved
 
 Pixels = NDArray[np.uint8]
 Judge = Callable[..., Finding]
@@ -67,7 +68,9 @@ def judge(studio) -> Judge:
 
 
 def level(rgb: Pixels) -> float:
-    return noise_level(rgb, np.ones((rgb.shape[0] // SQUARE_PX, rgb.shape[1] // SQUARE_PX), dtype=np.bool_))
+    return noise_level(
+        rgb, halved(halved(rgb)), np.ones((rgb.shape[0] // SQUARE_PX, rgb.shape[1] // SQUARE_PX), dtype=np.bool_)
+    )
 
 
 def enlarged(rgb: Pixels, times: float) -> Pixels:

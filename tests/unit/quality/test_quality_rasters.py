@@ -1,0 +1,24 @@
+"""Pictures made smaller: means of 2 x 2 pixels, whatever is left over at the end of odd sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from zimage_core.quality.rasters import halved
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (9, 7), (8, 6, 3), (9, 7, 4)])
+def test_every_pixel_is_the_mean_of_four(shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+    height, width = shape[0] // 2, shape[1] // 2
+    means = pixels[: 2 * height, : 2 * width].reshape(height, 2, width, 2, *shape[2:]).mean(axis=(1, 3))
+
+    small = halved(pixels)
+
+    assert small.shape == (height, width, *shape[2:])
+    assert float(np.abs(small - means).max()) <= 0.5
+
+
+def test_a_single_line_stays_one() -> None:
+    assert halved(np.full((1, 5), 77, dtype=np.uint8)).tolist() == [[77, 77]]
