@@ -107,7 +107,7 @@ class SleepingEngine:
 
 
 def picture(request: RenderRequest) -> np.ndarray:
-    """A soft backdrop with a crisp round thing on it, in slices whose number and colours are its seed's: none repeats."""
+    """A soft backdrop with a crisp round thing on it, in slices as its seed has it: none repeats another."""
     rng = np.random.default_rng(request.seed)
     rows, columns = np.mgrid[0 : request.height_px, 0 : request.width_px]
     rgb = np.empty((request.height_px, request.width_px, 3), np.uint8)

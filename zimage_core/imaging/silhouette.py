@@ -26,7 +26,7 @@ _HELD_RATIO: Final = 0.04
 """... and with up to 4 % on average over 7 px."""
 _CHROMA_REACH_PX: Final = 33
 _CHROMA_LIGHTNESS: Final = 2
-"""Colour at half resolution (4:2:0) rings up to 16 px from an edge, with no more than 2 levels of lightness beyond 8."""
+"""Colour at half resolution (4:2:0) rings up to 16 px from an edge; beyond 8 its lightness moves 2 levels at most."""
 _SHADOW_ROUNDS: Final = 3
 _OPENING_ROUNDS: Final = 5
 _MIN_SPECK_PX: Final = 48
