@@ -187,7 +187,8 @@ def inked(text: str, font_number: int, size_px: int, latin: bool) -> tuple[Plane
 def garbled(rng: Rng, ink: Plane, cells: list[tuple[int, int]]) -> tuple[Plane, str]:
     """Return ink with one glyph turned into what is no glyph, and how: spliced, mirrored, erased or warped.
 
-    Glyphs that look alike afterwards (a mirrored 0) are tried again: at least a fifth of the ink must differ.
+    Glyphs that look alike afterwards (a mirrored 0 or 8) are tried again: at least a fifth of the ink must differ
+    wherever the one is laid over the other.
     """
     usual = float(np.median([(ink[:, left:right] > 127).sum() for left, right in cells]))
     for _ in range(60):
@@ -199,7 +200,7 @@ def garbled(rng: Rng, ink: Plane, cells: list[tuple[int, int]]) -> tuple[Plane, 
         how = str(rng.choice(["spliced", "mirrored", "erased", "warped"]))
         other_left, _ = cells[int(rng.integers(0, len(cells)))]
         made = _garble(rng, glyph, ink[:, other_left : other_left + (right - left)], how)
-        if made is None or float(((made > 127) != (glyph > 127)).sum()) < 0.22 * total:
+        if made is None or _changed_px(made, glyph) < 0.22 * total:
             continue
         picture = ink.copy()
         picture[:, left:right] = made
@@ -208,6 +209,17 @@ def garbled(rng: Rng, ink: Plane, cells: list[tuple[int, int]]) -> tuple[Plane, 
     picture = ink.copy()
     picture[: ink.shape[0] // 2, left:right] = 0
     return picture, "erased"
+
+
+def _changed_px(made: Plane, glyph: Plane) -> float:
+    """Return how many pixels of ink differ where one glyph lies over the other best, a twentieth of the em about."""
+    height, width = glyph.shape
+    reach = max(1, round(0.035 * height))  # the sheet is one and a half em high
+    mine = np.pad((made > 127).astype(np.uint8), reach)
+    true = (glyph > 127).astype(np.uint8)
+    steps = sorted({-reach, -(reach // 2), 0, reach // 2, reach})
+    laid = (mine[reach + y : reach + y + height, reach + x : reach + x + width] for y in steps for x in steps)
+    return float(min(int((part != true).sum()) for part in laid))
 
 
 def _garble(rng: Rng, glyph: Plane, other: Plane, how: str) -> Plane | None:

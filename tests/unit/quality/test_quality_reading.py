@@ -50,6 +50,24 @@ def test_one_session_serves_all_threads_and_all_get_the_same_answer(monkeypatch)
     assert len(set(read)) == 1
 
 
+def test_a_sure_line_is_looked_at_once_and_pressed_together(monkeypatch) -> None:
+    """The model's cost goes with the width it is shown."""
+    shown_px: list[int] = []
+    real = models.Models.run
+
+    def counted(self, kind, rgb):
+        shown_px.append(rgb.shape[1])
+        return real(self, kind, rgb)
+
+    monkeypatch.setattr(models.Models, "run", counted)
+    sure, reader = line("限时特惠"), default_reader()
+    assert reader.verify((sure,), "限时特惠", sure=0.9).certainty > 0.9
+    assert len(shown_px) == 1
+    assert shown_px[0] < 0.6 * 48 * sure.shape[1] / sure.shape[0]
+    assert reader.verify((sure,), "很时特惠", sure=0.9).certainty < 0.3
+    assert len(shown_px) == 5
+
+
 def test_the_process_has_one_reader() -> None:
     assert default_reader() is default_reader()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from zimage_core.domain import Box
@@ -26,6 +27,18 @@ _GAP_DOWN = 1.5
 _WORD_GAP = 1.7
 """A gap between letters this much wider than usual parts two texts on one line."""
 _AROUND_RATIO = 0.5
+_SOFTENED_RATIO = 0.04
+"""Blur, in heights of the line, that takes grain and ringing off letters without closing them."""
+
+# In a face that is not installed all glyphs are less like ours, the right ones too: where the reader is steady, scores
+# are made good by twice what the best face lacks. Where a face fits all but perfectly, as much is taken off. On seed A,
+# set in 77 faces not compared with (Lato, Roboto, Open Sans, EB Garamond, Liberation, WenQuanYi, AR PL Kai and others),
+# 8 of 110 right lines stay below 0.83 instead of 32, and 2 of 16 garbled texts reach it instead of 1.
+_OWN_FACE_FIT = 0.96
+_LEEWAY = 2.0
+_LEAST_LEEWAY, _MOST_LEEWAY = -0.05, 0.20
+_STEADY_STRETCHES = (1.0, 0.6, 0.8, 1.25)
+_STEADY = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,25 +92,58 @@ def best_parts(lines: Sequence[ReadLine], expected: str) -> tuple[tuple[Part, ..
 
 
 def verified(reader: Reader, parts: Sequence[Part], *, sure: float) -> Reading:
-    """Return how far the lines support their parts of the expected text: the weakest of them."""
-    readings = [reader.verify((part.line.rgb,), part.expected, sure=sure) for part in parts]
+    """Return how far the lines support their parts of the expected text: the weakest of them.
+
+    A line that leaves doubt is read again softened, for grain and ringing; the surer reading counts.
+    """
+    readings = []
+    for part in parts:
+        reading = reader.verify((part.line.rgb,), part.expected, sure=sure)
+        if reading.certainty < sure:
+            blur_px = _SOFTENED_RATIO * part.line.rgb.shape[0]
+            soft: Rgb = np.asarray(cv2.GaussianBlur(part.line.rgb, (0, 0), blur_px), dtype=np.uint8)
+            again = reader.verify((soft,), part.expected, sure=sure)
+            reading = max(reading, again, key=lambda look: look.certainty)
+        readings.append(reading)
     weakest = min(readings, key=lambda reading: reading.certainty)
     return Reading("".join(reading.read for reading in readings), weakest.certainty)
 
 
 def shapes(reader: Reader, rgb: Rgb, parts: Sequence[Part]) -> Likeness:
-    """Return how much the glyphs look like the expected text's; without scores where no face can say."""
+    """Return how much the glyphs look like the expected text's; without scores where no face can say.
+
+    A text that reads as it should, steadily, is not held to a face that is not installed here.
+    """
     scores: list[float] = []
     face: str | None = None
+    fit = 1.0
     for part in parts:
         alike = same_text(part.line.text, part.expected) and len(part.line.text) == len(part.expected)
         spelled = part.line.text if alike else part.expected  # in the case that was written
         found = shape_of_line(reader, rgb, part.line.line, part.line.rgb, spelled)
         if not found.scores:
             return found
-        scores += found.scores
-        face = found.face
-    return Likeness(tuple(scores), face)
+        leeway = _leeway(reader, part, found.fit) if alike else 0.0
+        scores += [min(1.0, score + leeway) for score in found.scores]
+        face, fit = found.face, min(fit, found.fit)
+    return Likeness(tuple(scores), face, fit)
+
+
+def _leeway(reader: Reader, part: Part, fit: float) -> float:
+    """Return what is added to a line's scores for how well the best face fits it."""
+    leeway = float(np.clip(_LEEWAY * (_OWN_FACE_FIT - fit), _LEAST_LEEWAY, _MOST_LEEWAY))
+    return leeway if leeway < 0.0 or _is_steady(reader, part) else 0.0
+
+
+def _is_steady(reader: Reader, part: Part) -> bool:
+    """Tell whether a line supports its text however wide it is shown: right glyphs do, half of the garbled do not."""
+    height, width = part.line.rgb.shape[:2]
+    for stretch in _STEADY_STRETCHES:
+        size = (max(1, round(stretch * width)), height)
+        shown: Rgb = np.asarray(cv2.resize(part.line.rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        if reader.align(shown, part.expected).certainty < _STEADY:
+            return False
+    return True
 
 
 def shape_of_line(reader: Reader, rgb: Rgb, line: TextLine, cut: Rgb, expected: str) -> Likeness:

@@ -1,6 +1,6 @@
 """The reader: what grading asks of text in pixels, and PP-OCRv6 answering it.
 
-On a known box this reads 99.3 % of 300 rendered texts at 12 CPU-ms each, where pytesseract over the full image reads
+On a known box this reads 99.3 % of 300 rendered texts at 7 CPU-ms each, where pytesseract over the full image reads
 18-22 % at 700.
 """
 
@@ -26,7 +26,13 @@ _LINE_HEIGHT_PX = 48
 _WIDTH_STEP_PX = 8
 _MIN_WIDTH_PX = 32
 _MAX_WIDTH_PX = 2048
-_SECOND_LOOKS = (1.18, 0.85)
+_FIRST_LOOK = 0.55
+"""Width of the first look. The model's cost goes with the width (0.09 CPU-ms a px), and drawn texts read as surely.
+
+Of 218 right texts (code-drawn, seed A) 9 stay below 0.9 at 0.55, 8 at 1.0, 21 at 0.5; of 58 wrong ones all stay below
+0.3 at every width.
+"""
+_CLOSER_LOOKS = (1.0, 1.18, 0.85)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,9 @@ class PaddleReader:
         self._known: Alphabet | None = None
 
     def verify(self, lines: Sequence[Rgb], expected: str, *, sure: float) -> Reading:
-        """Return how far the lines, read one after another, support the expected text; if unsure, at three widths.
+        """Return how far the lines, read one after another, support the expected text.
 
+        They are looked at pressed together first; below `sure` the middle one of three wider looks counts.
         Raises QualityError when a character is not in the model's alphabet: then nothing can be said.
         """
         wanted = self._alphabet().classes(expected)
@@ -89,9 +96,10 @@ class PaddleReader:
             read = "".join(letter.character for letter in self._alphabet().letters(posterior)).strip()
             return Reading(read, align(posterior, wanted, self._alphabet().blanks).certainty)
 
-        looks = [look(1.0)]
-        if looks[0].certainty < sure:
-            looks += [look(stretch) for stretch in _SECOND_LOOKS]
+        first = look(_FIRST_LOOK)
+        if first.certainty >= sure:
+            return first
+        looks = [look(stretch) for stretch in _CLOSER_LOOKS]
         return sorted(looks, key=lambda reading: reading.certainty)[len(looks) // 2]
 
     def align(self, line_rgb: Rgb, expected: str) -> Alignment:

@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from zimage_core.domain import Overlay, OverlayText
 from zimage_core.imaging.composite import paste_premultiplied
-from zimage_core.imaging.fonts import find_font
+from zimage_core.imaging.fonts import find_font, printed_faces
 from zimage_core.imaging.overlay import draw_overlay, paint_overlay
 from zimage_core.imaging.pixels import Rgb
-from zimage_core.quality.reading import default_reader
+from zimage_core.quality.reading import default_reader, glyphs
 
 TEXTS = (OverlayText("badge", "限时特惠", "zh"), OverlayText("price", "¥199", "zh"))
 SIDE_PX = 640
@@ -164,6 +164,25 @@ def test_a_text_that_is_nowhere_is_a_veto(studio) -> None:
 
 @pytest.mark.parametrize(("text", "garble"), [("限时特惠", 3), ("到手价¥168", 1), ("Summer Sale", 4)])
 def test_a_garbled_glyph_is_never_an_a_even_where_the_reader_forgives_it(studio, text, garble) -> None:
+    assert not studio.finding("expected_text", expecting(studio, written(text, garble=garble), text)).passed
+
+
+@pytest.fixture
+def only_sans_is_installed(monkeypatch) -> None:
+    """No face with serifs can be compared with: what `written` sets then is in a face nobody here has."""
+    sans = tuple(face for face in printed_faces() if "Sans" in face.name and "Mono" not in face.name)
+    monkeypatch.setattr(glyphs, "printed_faces", lambda: sans)
+
+
+@pytest.mark.usefixtures("only_sans_is_installed")
+@pytest.mark.parametrize("text", ["限时特惠", "到手价¥168", "Summer Sale"])
+def test_a_text_is_not_refused_for_its_face_alone(studio, text) -> None:
+    assert studio.finding("expected_text", expecting(studio, written(text), text)).passed
+
+
+@pytest.mark.usefixtures("only_sans_is_installed")
+@pytest.mark.parametrize(("text", "garble"), [("限时特惠", 3), ("到手价¥168", 1), ("Summer Sale", 4)])
+def test_a_garbled_glyph_is_seen_in_a_face_that_is_not_installed(studio, text, garble) -> None:
     assert not studio.finding("expected_text", expecting(studio, written(text, garble=garble), text)).passed
 
 
