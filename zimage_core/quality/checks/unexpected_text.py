@@ -2,10 +2,13 @@
 
 The detector takes any plain shape on a plain ground for text (a disc, a block: 0.95 sure), so what it finds counts only
 where the recogniser reads letters. What the product's own label says, known from the reference cut-out, is allowed, and
-so is what was asked for. The detector costs a quarter of a second: the rubric asks this of model-drawn pictures only.
+so is what was asked for. The detector costs a quarter of a second: the rubric asks this of model-drawn pictures only;
+what stands beside a product that was placed, `watermark` looks at.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,6 +20,7 @@ from zimage_core.quality.evidence import Bools, Evidence, window
 from zimage_core.quality.findings import measured
 from zimage_core.quality.reading import Reader, closeness
 from zimage_core.quality.reading.anywhere import ReadLine, is_writing, read_lines
+from zimage_core.quality.reading.detection import TextLine
 from zimage_core.quality.rubric import Rubric
 
 NAME = "unexpected_text"
@@ -31,7 +35,7 @@ _LABEL_GROUND = 255
 def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     """Return the share of the picture under text that is neither ours nor printed on the product."""
     finished = evidence.given.finished_rgb
-    strange = unexplained(evidence, read_lines(evidence.reader, finished, evidence.text_lines))
+    strange = unexplained(evidence, finished, evidence.text_lines)
     boxes = [line.line.box for line in strange]
     value = min(1.0, sum(box.width_px * box.height_px for box in boxes) / (finished.shape[0] * finished.shape[1]))
     if not strange:
@@ -41,17 +45,20 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     return (measured(rubric, NAME, value, "share", sentence, box=largest.line.box),)
 
 
-def unexplained(evidence: Evidence, lines: tuple[ReadLine, ...]) -> list[ReadLine]:
-    """Return the lines of writing that neither overlay, expected texts nor the product's label explain."""
-    finished = evidence.given.finished_rgb
-    height_px, width_px = finished.shape[:2]
-    allowed = _allowed(evidence, finished.shape[:2])
+def unexplained(evidence: Evidence, shown: Rgb, lines: Sequence[TextLine]) -> list[ReadLine]:
+    """Return the lines of writing that neither overlay, expected texts nor the product's label explain.
+
+    `shown` is what the lines are read from: the finished picture, or a version of it of the same size.
+    """
+    height_px, width_px = evidence.given.finished_rgb.shape[:2]
+    allowed = where_allowed(evidence)
 
     def stands_free(box: Box) -> bool:
         part = allowed[window(box, width_px, height_px)]
         return bool(part.size) and float(part.mean()) < _EXPLAINED_SHARE
 
-    strange = [line for line in lines if is_writing(line) and stands_free(line.line.box)]
+    free = read_lines(evidence.reader, shown, [line for line in lines if stands_free(line.box)])
+    strange = [line for line in free if is_writing(line)]
     strange = [line for line in strange if not _was_asked_for(line, evidence.given.expected_texts)]
     cutout = evidence.given.cutout
     if strange and cutout is not None and evidence.given.placement is None:
@@ -77,8 +84,9 @@ def _was_asked_for(line: ReadLine, texts: tuple[str, ...]) -> bool:
     return False
 
 
-def _allowed(evidence: Evidence, shape: tuple[int, int]) -> Bools:
-    """Return where text may stand: on the plates, and within the product (its own print)."""
+def where_allowed(evidence: Evidence) -> Bools:
+    """Return where text may stand, (H, W) bool: on the plates, and within the product (its own print)."""
+    shape = evidence.given.finished_rgb.shape[:2]
     height_px, width_px = shape
     grow_px = round(_CLEARANCE_RATIO * min(shape))
     allowed = np.zeros(shape, dtype=bool)

@@ -1,8 +1,9 @@
-"""Does a faint mark lie over the picture: a photo agency's name across it, a generator's signature in a corner?
+"""Does a mark lie over the picture: a photo agency's name across it, a generator's signature in a corner?
 
 Such marks are writing of little contrast, often repeated. They are looked for where the local contrast is brought to
-the same level everywhere, so that a mark of six levels stands out as one of sixty. Writing of full contrast is
-`unexpected_text`'s alone; this costs one more run of the detector, so the rubric asks it of model-drawn pictures only.
+the same level everywhere, so that a mark of six levels stands out as one of sixty. Writing of full contrast is left to
+`unexpected_text` where the rubric asks that too. Beside a product that was placed on an empty stage there is mostly
+plain ground, and then no detector is asked; a mark across the product itself is for the fidelity checks to find.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import numpy as np
 
 from zimage_core.domain import Finding
 from zimage_core.imaging.pixels import Rgb
-from zimage_core.quality.checks.unexpected_text import unexplained
+from zimage_core.quality.checks import unexpected_text
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.findings import measured
-from zimage_core.quality.reading.anywhere import read_lines
+from zimage_core.quality.reading.anywhere import ReadLine
 from zimage_core.quality.reading.detection import straightened
 from zimage_core.quality.rubric import Rubric
+from zimage_core.quality.strokes import could_bear_writing
 
 NAME = "watermark"
 _SIDE_PX = 720
@@ -29,17 +31,27 @@ _FAINT = 70.0
 
 
 def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
-    """Return how many lines of faint writing there are that nobody asked for."""
-    finished = evidence.given.finished_rgb
-    levelled = with_level_contrast(finished)
-    found = read_lines(evidence.reader, levelled, evidence.reader.find_lines(levelled, side_px=_SIDE_PX))
-    marks = [line for line in unexplained(evidence, found) if _contrast(straightened(finished, line.line)) <= _FAINT]
+    """Return how many lines of writing lie over the picture that nobody asked for."""
+    marks = _marks(evidence)
+    if rubric.rule(unexpected_text.NAME).when.holds(evidence.given.scene.name, evidence.given.mode):
+        shown = evidence.given.finished_rgb
+        marks = [line for line in marks if _contrast(straightened(shown, line.line)) <= _FAINT]
     if not marks:
         return (measured(rubric, NAME, 0.0, "lines", "There is no watermark."),)
     largest = max(marks, key=lambda line: line.line.box.width_px * line.line.box.height_px)
     often = f"; it is there {len(marks)} times" if len(marks) > 1 else ""
-    sentence = f"There is faint writing over the picture, like a watermark: '{largest.text}'{often}."
+    sentence = f"There is writing over the picture, like a watermark: '{largest.text}'{often}."
     return (measured(rubric, NAME, float(len(marks)), "lines", sentence, box=largest.line.box),)
+
+
+def _marks(evidence: Evidence) -> list[ReadLine]:
+    """Return the lines of writing of any contrast that nobody asked for, read from the levelled picture."""
+    finished = evidence.given.finished_rgb
+    if evidence.placed is not None and not could_bear_writing(finished, unexpected_text.where_allowed(evidence)):
+        return []
+    levelled = with_level_contrast(finished)
+    lines = evidence.reader.find_lines(levelled, side_px=_SIDE_PX)
+    return unexpected_text.unexplained(evidence, levelled, lines)
 
 
 def with_level_contrast(rgb: Rgb) -> Rgb:
