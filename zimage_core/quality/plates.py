@@ -1,8 +1,8 @@
 """Where does a picture carry plates that were drawn over it? Told by their paint alone, when nobody says.
 
 Paint is even and ends all at once; what is even on a photograph goes on into its neighbourhood. So blocks of 4 x 4 px
-(four to a block of JPEG) are looked for that hold one grey level, many of them the same one, close together, unlike all
-around them, and not the backdrop.
+(four to a block of JPEG) are looked for that hold one colour, many of them the same one, close together, unlike all
+around them, and not the backdrop. Colours, not greys: red paint may be as light as the blue bag beside it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zimage_core.domain import Box
-from zimage_core.imaging.pixels import Plane
+from zimage_core.imaging.pixels import Rgb
 
 Bools = NDArray[np.bool_]
+Colour = tuple[int, int, int]
 
 _BLOCK_PX: Final = 4
 _MIN_BLOCKS: Final = 40
@@ -26,49 +27,54 @@ _ALIKE_LEVELS: Final = 6
 _MAX_ALIKE: Final = 0.5  # of what surrounds it: paint ends all at once, but for a shadow that may pass its tone
 _BLACKEST: Final = 5
 _WHITEST: Final = 250
-_GRAINS: Final = (0, 1)  # levels: paint is exactly even, or as JPEG left it
+_GRAINS: Final = (0, 1)  # levels of a channel: paint is exactly even, or as JPEG left it
 _MOST_PAINTS: Final = 12
-_MIN_PEAK: Final = 0.7  # of the blocks within reach of its level
+_MIN_PEAK: Final = 0.7  # of the blocks within reach of its colour
+_MOST_COLOURS: Final = 64  # that are looked at, the most frequent ones
 _LETTERING_BLOCKS: Final = (25, 25)  # how far apart the paint above and below a line of text may be
 
 
-def painted_plates(grey: Plane) -> tuple[Box, ...]:
-    """Return the boxes of even paint on an (H, W) plane, grown by one block; empty where nothing looks painted.
+def painted_plates(rgb: Rgb) -> tuple[Box, ...]:
+    """Return the boxes of even paint on an (H, W, 3) picture, grown by one block; empty where nothing looks painted.
 
     Plates that are white or black, or written over so densely that no even block is left, are not found.
     """
-    rows, columns = (side // _BLOCK_PX for side in grey.shape)
+    rows, columns = (side // _BLOCK_PX for side in rgb.shape[:2])
     if rows == 0 or columns == 0:
         return ()
-    part = grey[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
-    level = part[::_BLOCK_PX, ::_BLOCK_PX]
-    spread = cv2.absdiff(part, cv2.resize(level, part.shape[::-1], interpolation=cv2.INTER_NEAREST))
-    shown = (level > _BLACKEST) & (level < _WHITEST)
+    part = rgb[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
+    first = np.ascontiguousarray(part[::_BLOCK_PX, ::_BLOCK_PX])
+    off = cv2.absdiff(part, cv2.resize(first, part.shape[1::-1], interpolation=cv2.INTER_NEAREST))
+    spread = cv2.max(cv2.max(off[..., 0], off[..., 1]), off[..., 2])
+    shown = (first > _BLACKEST).any(axis=2) & (first < _WHITEST).any(axis=2)
     found: list[Box] = []
     for grain in _GRAINS:
         uneven = cv2.resize((spread > grain).view(np.uint8) * 255, (columns, rows), interpolation=cv2.INTER_AREA)
         even = (uneven == 0) & shown
-        for paint in _paints(level[even], grain):
-            off = np.abs(level.astype(np.int16) - paint)
-            found += _boxes_of(even & (off <= grain), off)
+        for paint in _paints(first[even], grain):
+            differing = np.abs(first.astype(np.int16) - np.array(paint, np.int16)).max(axis=2)
+            found += _boxes_of(even & (differing <= grain), differing)
     return tuple(dict.fromkeys(found))
 
 
-def _paints(levels: Plane, grain: int) -> list[int]:
-    """Return the levels that many even blocks have and few have those nearby: a tone runs through all of them."""
-    counts = np.bincount(levels, minlength=256)
-    near = np.convolve(counts, np.ones(2 * grain + 1, np.int64), "same")
-    wide = np.convolve(counts, np.ones(2 * _ALIKE_LEVELS + 1, np.int64), "same")
-    peaks = (near >= _MIN_BLOCKS) & (near >= _MIN_PEAK * wide)
-    found: list[int] = []
-    for paint in np.argsort(-counts, kind="stable"):
-        if peaks[paint] and all(abs(int(paint) - known) > _ALIKE_LEVELS for known in found):
-            found.append(int(paint))
+def _paints(colours: NDArray[np.uint8], grain: int) -> list[Colour]:
+    """Return those of (N, 3) colours that many even blocks have and few have those nearby: a tone runs through all."""
+    packed = colours.astype(np.int32) @ np.array((65536, 256, 1), np.int32)
+    keys, counts = np.unique(packed, return_counts=True)
+    known = np.stack((keys >> 16, keys >> 8 & 255, keys & 255), axis=1)
+    found: list[Colour] = []
+    for number in np.argsort(-counts, kind="stable")[:_MOST_COLOURS]:
+        away = np.abs(known - known[number]).max(axis=1)
+        near, wide = int(counts[away <= grain].sum()), int(counts[away <= _ALIKE_LEVELS].sum())
+        paint: Colour = tuple(known[number].tolist())
+        taken = any(max(abs(a - b) for a, b in zip(paint, other, strict=True)) <= _ALIKE_LEVELS for other in found)
+        if near >= _MIN_BLOCKS and near >= _MIN_PEAK * wide and not taken:
+            found.append(paint)
     return found[:_MOST_PAINTS]
 
 
 def _boxes_of(painted: Bools, differing: NDArray[np.int16]) -> list[Box]:
-    """Return the boxes of one paint; `differing` is by how many levels each block starts with something else."""
+    """Return the boxes of one paint; `differing` says by how many levels each block is of another colour."""
     rows, columns = painted.shape
     blocks = painted.astype(np.uint8)
     reach = max(_LETTERING_BLOCKS)

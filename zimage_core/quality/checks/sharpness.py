@@ -11,6 +11,7 @@ the picture (a badge) is left out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import cv2
@@ -35,6 +36,8 @@ _MIN_INNER_EDGES: Final = 1000
 _INNER_STEEPEST_SHARE: Final = 0.1
 _INNER_NARROW_QUANTILE: Final = 0.25
 _INNER_MARGIN: Final = 0.06  # reflections and shading make a sharp product's inner edges softer than its outline
+_SHOWN_RANGE_LEVELS: Final = 24  # between the 2nd and the 98th percentile: more than a soft shadow on its ground
+_LEAST_UNPAINTED: Final = 0.1  # of what was seen before the backdrop
 _WORST_MARGIN: Final = 0.06  # sharp photos keep their worst direction within this of all edges; motion blur does not
 
 _SHOWN_ALPHA: Final = np.array(16, dtype=np.uint8)
@@ -50,7 +53,7 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
         return (not_applicable(NAME, "No part of the product is free of text plates."),)
     noise = evidence.noise_levels
     tiles, edges = _edges(grey, unpainted, inner, rule.tiles, noise)
-    if edges.count < _MIN_DIRECTION_EDGES and unpainted is not region:
+    if edges.count < _MIN_DIRECTION_EDGES and unpainted is not region and not _shows_something(grey, unpainted):
         tiles, edges = _edges(grey, region, inner, rule.tiles, noise)  # all there is looks painted: it is the product
     if edges.count < rule.min_edges:
         sentence = (
@@ -79,21 +82,34 @@ def _regions(evidence: Evidence) -> tuple[Plane, Plane]:
 
     The product and its outline, else the whole frame; never a text plate.
     """
-    alpha, size = evidence.product_alpha, (evidence.width_px, evidence.height_px)
-    if alpha is None:
-        region = np.full(evidence.grey.shape, 255, dtype=np.uint8)
-    else:
+    alpha, texts = evidence.product_alpha, [text.plate for text in evidence.given.placed_texts]
+    frame = np.full(evidence.grey.shape, 255, dtype=np.uint8)
+    seen = frame
+    if alpha is not None:
         grown = cv2.dilate(alpha, np.ones((5, 5), np.uint8))
-        region = np.asarray(cv2.inRange(grown, _SHOWN_ALPHA, _ALL), dtype=np.uint8)
-    for text in evidence.given.placed_texts:
-        region[window(text.plate, *size, grow_px=REACH_PX)] = 0
-    plates = painted_plates(evidence.grey) if evidence.placed is None else ()
+        seen = np.asarray(cv2.inRange(grown, _SHOWN_ALPHA, _ALL), dtype=np.uint8)
+    region = _without(seen, texts)
+    plates = painted_plates(evidence.given.attempt_rgb) if evidence.placed is None else ()
     if not plates:
         return region, region
-    unpainted = region.copy()
-    for plate in plates:
-        unpainted[window(plate, *size, grow_px=REACH_PX)] = 0
+    unpainted = _without(region, plates)
+    if cv2.countNonZero(unpainted) < _LEAST_UNPAINTED * cv2.countNonZero(region):
+        unpainted = _without(frame, (*texts, *plates))  # nothing but plates was seen: the product is paler
     return region, unpainted
+
+
+def _without(region: Plane, boxes: Iterable[Box]) -> Plane:
+    """Return a region with some boxes and what their edges reach left out."""
+    kept = region.copy()
+    for box in boxes:
+        kept[window(box, region.shape[1], region.shape[0], grow_px=REACH_PX)] = 0
+    return kept
+
+
+def _shows_something(grey: Plane, region: Plane) -> bool:
+    """Tell whether there is more than even ground in a region (> 0): a product without edges is a blurred one."""
+    levels = grey[::4, ::4][region[::4, ::4] > 0]
+    return levels.size > 0 and float(np.ptp(np.percentile(levels, (2, 98)))) >= _SHOWN_RANGE_LEVELS
 
 
 def _inner(evidence: Evidence) -> Plane | None:

@@ -17,10 +17,10 @@ def ground() -> np.ndarray:
     return np.clip(120 + 60 * x - 30 * y + rng.normal(0, 1.0, (SIDE, SIDE)), 0, 255).astype(np.uint8)
 
 
-def with_badge(grey: np.ndarray, level: int = 90) -> np.ndarray:
-    made = grey.copy()
-    cv2.rectangle(made, (41, 53), (330, 160), level, -1)
-    cv2.putText(made, "-30 %", (90, 125), cv2.FONT_HERSHEY_DUPLEX, 1.6, 250, 3, cv2.LINE_AA)
+def with_badge(grey: np.ndarray, colour: tuple[int, int, int] = (90, 90, 90)) -> np.ndarray:
+    made = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    cv2.rectangle(made, (41, 53), (330, 160), colour, -1)
+    cv2.putText(made, "-30 %", (90, 125), cv2.FONT_HERSHEY_DUPLEX, 1.6, (250, 250, 250), 3, cv2.LINE_AA)
     return made
 
 
@@ -28,7 +28,7 @@ def with_badge(grey: np.ndarray, level: int = 90) -> np.ndarray:
 def test_a_badge_is_found_with_all_its_lettering(quality) -> None:
     made = with_badge(ground())
     if quality is not None:
-        made = cv2.imdecode(cv2.imencode(".jpg", made, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0)
+        made = cv2.imdecode(cv2.imencode(".jpg", made, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1)
     (box,) = painted_plates(made)
     assert (box.x_px, box.y_px) <= (48, 56)
     assert box.right_px >= 324
@@ -38,9 +38,18 @@ def test_a_badge_is_found_with_all_its_lettering(quality) -> None:
 
 @pytest.mark.parametrize("name", ["mug", "lamp", "phone", "perfume", "lipstick", "cushion"])
 def test_little_of_a_photo_is_taken_for_paint(photo, name) -> None:
-    grey = cv2.cvtColor(photo(name), cv2.COLOR_RGB2GRAY)
-    covered = sum(box.width_px * box.height_px for box in painted_plates(grey))
-    assert covered < 0.1 * grey.size
+    rgb = photo(name)
+    covered = sum(box.width_px * box.height_px for box in painted_plates(rgb))
+    assert covered < 0.1 * rgb.shape[0] * rgb.shape[1]
+
+
+def test_a_red_badge_is_found_above_a_blue_product_that_is_as_light() -> None:
+    rng = np.random.default_rng(5)
+    made = with_badge(np.full((SIDE, SIDE), 255, np.uint8), (212, 0, 42))
+    made[240:700, 100:600] = np.array((30, 75, 150)) + rng.integers(-8, 9, (460, 500, 1))
+    made[240:700, 100:600] = cv2.GaussianBlur(made[240:700, 100:600], (0, 0), 5.0)
+    (box,) = [box for box in painted_plates(made) if box.y_px < 160]
+    assert (box.width_px, box.height_px) >= (280, 100)
 
 
 def test_a_backdrop_of_one_colour_is_no_plate() -> None:
@@ -48,9 +57,9 @@ def test_a_backdrop_of_one_colour_is_no_plate() -> None:
     y, x = np.mgrid[0:SIDE, 0:SIDE]
     ball = np.hypot(x - 384, y - 384) < 150
     grey[ball] = (40 + 0.3 * x[ball]).astype(np.uint8)
-    assert painted_plates(grey) == ()
+    assert painted_plates(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)) == ()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 900), (8, 8), (9, 17)])
 def test_small_pictures_have_no_plates(shape) -> None:
-    assert painted_plates(np.full(shape, 90, np.uint8)) == ()
+    assert painted_plates(np.full((*shape, 3), 90, np.uint8)) == ()
