@@ -109,10 +109,10 @@ def per_check(pictures: Sequence[GradeInput], rubric: Rubric, rounds: int) -> No
                 asked = rubric.rule(check.name).when.holds(given.scene.name, given.mode)
                 if asked or check.name == "unexpected_text":
                     spent[check.name].append(cost(partial(check.measure, evidence, rubric)))
-    print(f"{'check':22} CPU-ms (mean of {rounds * len(pictures)})")
-    for name, times in sorted(spent.items(), key=lambda entry: -statistics.fmean(entry[1] or [0.0])):
+    print(f"{'check':22} CPU-ms (median of {rounds * len(pictures)})")
+    for name, times in sorted(spent.items(), key=lambda entry: -statistics.median(entry[1] or [0.0])):
         note = "  (only where a model draws)" if name == "unexpected_text" else ""
-        print(f"{name:22} {statistics.fmean(times):6.1f}{note}" if times else f"{name:22}      -  (not asked here)")
+        print(f"{name:22} {statistics.median(times):6.1f}{note}" if times else f"{name:22}      -  (not asked here)")
 
 
 def whole(pictures: Sequence[GradeInput], rubric: Rubric, rounds: int) -> None:
@@ -122,10 +122,12 @@ def whole(pictures: Sequence[GradeInput], rubric: Rubric, rounds: int) -> None:
         for given in pictures:
             data, plain_data = jpeg(given.finished_rgb), jpeg(given.attempt_rgb)
             untexted = dataclasses.replace(given, finished_rgb=given.attempt_rgb, placed_texts=(), overlay=None)
+            unplaced = dataclasses.replace(untexted, placement=None, placed=None)
             works: dict[str, Callable[[], object]] = {
                 "decode alone": partial(decoded, data),
                 "ours, every check, two texts": partial(ours, data, given, rubric),
                 "ours, without text": partial(ours, plain_data, untexted, rubric),
+                "the same, place unknown": partial(ours, plain_data, unplaced, rubric),
                 "Laplacian + pytesseract": partial(usual, data),
             }
             for name, work in works.items():

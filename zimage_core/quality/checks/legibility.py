@@ -11,6 +11,7 @@ from zimage_core.quality.checks.text_truth import lines_of
 from zimage_core.quality.colour import contrast_ratio, luminance
 from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured, not_applicable
+from zimage_core.quality.quantiles import quantile
 from zimage_core.quality.rubric import Rubric
 
 CONTRAST = "legibility_contrast"
@@ -70,4 +71,4 @@ def _contrast(finished: Rgb, text: PlacedText) -> float:
     above = grey > threshold
     if above.all() or not above.any():
         return 1.0
-    return contrast_ratio(float(np.quantile(light[above], 0.75)), float(np.quantile(light[~above], 0.25)))
+    return contrast_ratio(quantile(light[above], 0.75), quantile(light[~above], 0.25))

@@ -20,6 +20,7 @@ from zimage_core.domain import Finding
 from zimage_core.imaging.pixels import Float, Rgb
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.findings import measured, not_applicable
+from zimage_core.quality.quantiles import quantile
 from zimage_core.quality.rubric import Rubric
 
 NAME = "noise"
@@ -66,8 +67,8 @@ def noise_level(rgb: Rgb, quarter: Rgb, asked: NDArray[np.bool_]) -> float:
     chosen = chosen[:: -(-chosen.size // _MOST_SQUARES)]
     covariance = _covariance(quarter[: rows * raster, : columns * raster], (columns, rows))
     spreads = _smallest_eigenvalues(covariance.reshape(6, -1)[:, chosen].astype(np.float64))
-    colour = np.sqrt(np.quantile(np.maximum(spreads, 0.0), _CALMEST))
-    static = np.quantile(_pixel_steps(picture, (columns, rows)).ravel()[chosen], _CALMEST) / _RASTER_PX
+    colour = np.sqrt(quantile(np.maximum(spreads, 0.0), _CALMEST))
+    static = quantile(_pixel_steps(picture, (columns, rows)).ravel()[chosen], _CALMEST) / _RASTER_PX
     return float(max(colour, static))
 
 

@@ -13,6 +13,7 @@ from zimage_core.imaging.composite import VISIBLE_ALPHA
 from zimage_core.quality.colour import delta_e, lab_of
 from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured, not_applicable
+from zimage_core.quality.quantiles import quantile
 from zimage_core.quality.rubric import Rubric
 
 NAME = "separation"
@@ -39,7 +40,7 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
         return (not_applicable(NAME, "The product shows no outline against a backdrop."),)
     soft = np.asarray(cv2.blur(evidence.given.attempt_rgb[around], (5, 5)), dtype=np.uint8)
     difference = delta_e(lab_of(soft[inside[:, 1], inside[:, 0]]), lab_of(soft[outside[:, 1], outside[:, 0]]))
-    value = float(np.quantile(difference, _QUANTILE))
+    value = quantile(difference, _QUANTILE)
     faint = float((difference < rubric.limit(NAME)).mean())
     passes = value >= rubric.limit(NAME)
     sentence = (

@@ -19,6 +19,7 @@ from zimage_core.imaging.composite import OPAQUE_ALPHA
 from zimage_core.imaging.pixels import Plane, Rgb, Rgba
 from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured, not_applicable
+from zimage_core.quality.quantiles import quantile
 from zimage_core.quality.rubric import Rubric
 
 NAME = "text_pixels"
@@ -139,5 +140,5 @@ def _worst(off: NDArray[Any], tolerance: float, top_px: int, left_px: int) -> _D
 
 def _contrast(luma: Plane, opaque: Plane) -> float:
     """Return how many levels of luma lie between the card's darkest and brightest paint."""
-    low, high = np.quantile(luma[opaque > 0], (0.01, 0.99))
-    return float(high - low)
+    painted = luma[opaque > 0]
+    return quantile(painted, 0.99) - quantile(painted, 0.01)
