@@ -32,7 +32,7 @@ from zimage_core.prompting import PromptLibrary
 from zimage_core.publishing import load_channels
 from zimage_core.publishing.moderation import ModerationClient, moderation_client
 from zimage_core.quality.rubric import Rubric, load_rubric
-from zimage_core.settings import Settings, set_environment_defaults
+from zimage_core.settings import PublishSettings, Settings, load_publish_settings, set_environment_defaults
 from zimage_core.storage import LocalStore, Store
 
 Item = TypeVar("Item")
@@ -54,6 +54,7 @@ class Rooms:
     library: PromptLibrary
     channels: Mapping[str, Channel]
     rubric: Rubric
+    publishing: PublishSettings
     moderation: ModerationClient | None = None
 
 
@@ -74,8 +75,8 @@ def rooms(order: ProductionOrder) -> Rooms:
     """Return the opened rooms for this order's settings; the first call in a process opens them."""
     # tesseract's threads spin against each other: one is four to ten times faster as soon as anything else runs
     set_environment_defaults(OMP_THREAD_LIMIT="1")
-    settings = order.settings()
-    key = repr((settings.model_dump(exclude={"ledger_url"}), settings.resolved_ledger_url()))
+    settings, publishing = order.settings(), load_publish_settings()
+    key = repr((settings.model_dump(exclude={"ledger_url"}), settings.resolved_ledger_url(), publishing.model_dump()))
     with _opening:
         if key not in _rooms:
             settings.work_dir.mkdir(parents=True, exist_ok=True)
@@ -91,6 +92,7 @@ def rooms(order: ProductionOrder) -> Rooms:
                 library=PromptLibrary.load(settings.prompts_dir),
                 channels=load_channels(),
                 rubric=load_rubric(settings.rubric),
+                publishing=publishing,
                 moderation=moderation_client(settings),
             )
         return _rooms[key]

@@ -1,6 +1,6 @@
 """The only reader of the environment: `ZIMAGE_*` variables, then `.env`, then the defaults written here.
 
-What it is:       two frozen models, the pipeline's and the server's; secrets are masked wherever they are printed.
+What it is:       frozen models of the pipeline, of publishing and of the server; secrets are masked when printed.
 May import:       errors.
 May touch:        the environment and `.env`.
 Never:            is read twice: the caller who starts a job loads it once and hands it on.
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from zimage_core.errors import ConfigurationError
@@ -91,6 +91,76 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.work_dir.resolve() / 'ledger.sqlite'}"
 
 
+class PublishSettings(BaseSettings):
+    """Where releases go and what they carry. Every field can be set as ZIMAGE_PUBLISH_<FIELD>."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ZIMAGE_PUBLISH_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    to: str | None = Field(None, description="s3://bucket/prefix; none = the folder cdn in ZIMAGE_OUT_DIR.")
+    provider: Literal["aws", "oss", "cos", "obs", "r2", "minio", "generic"] = Field(
+        "aws", description="Whose S3 it is: decides addressing, checksums and how an object is never overwritten."
+    )
+    endpoint: str | None = Field(None, description="URL of the S3 service; none = AWS's own for the region.")
+    region: str | None = Field(None, description="Region of the bucket; none = what the AWS configuration says.")
+    access_key_id: SecretStr | None = Field(None, description="None = the usual AWS chain: profile, role, variables.")
+    secret_access_key: SecretStr | None = Field(None, description="Belongs to access_key_id.")
+    session_token: SecretStr | None = Field(None, description="Of temporary credentials.")
+    client: Literal["boto3", "obstore"] = Field("boto3", description="obstore is faster and an extra of its own.")
+    threads: int = Field(32, ge=1, le=256, description="Objects on their way to or from the store at a time.")
+    timeout_s: float = Field(60.0, gt=0, le=3600, description="How long the store may be silent within one request.")
+    public_url: str | None = Field(
+        None,
+        description="Where readers find the store's keys over HTTP; with it a release is looked at before it is live.",
+    )
+    purge: Literal["none", "cloudfront", "http"] = Field("none", description="Whose cache is told of a new release.")
+    purge_target: str | None = Field(None, description="CloudFront's distribution id, or the URL that is posted to.")
+    purge_key: SecretStr | None = Field(None, description="Sent as bearer token with purge = http.")
+    keep_releases: int = Field(20, ge=2, le=10_000, description="Releases of a promotion kept to roll back to.")
+    producer: str = Field(
+        "zimage", min_length=1, max_length=200, description="Who answers for AI-made pictures (TC260)."
+    )
+    visible_label: Literal["auto", "always", "never"] = Field(
+        "auto", description="A visible AI label: auto = where the channel's market asks for one."
+    )
+    c2pa_certificate: Path | None = Field(
+        None, description="PEM chain to sign content credentials with; none = unsigned."
+    )
+    c2pa_key: Path | None = Field(None, description="PEM private key of that certificate.")
+    c2pa_algorithm: Literal["es256", "es384", "ps256", "ed25519"] = Field("es256", description="The key's algorithm.")
+    c2pa_timestamp_url: str | None = Field(
+        None, description="RFC 3161 service that dates the signature; none = undated."
+    )
+    webhook_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Who is told of published pictures, separated by commas."
+    )
+    webhook_secret: SecretStr | None = Field(None, description="whsec_...: signs what is sent (Standard Webhooks).")
+    webhook_timeout_s: float = Field(20.0, gt=0, le=60, description="How long a receiver may take to answer.")
+    webhook_private: bool = Field(False, description="Whether a receiver may be in a private or link-local network.")
+
+    @field_validator("webhook_urls", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """Read `a,b` and `["a", "b"]` as lists."""
+        return _list_of(value)
+
+    @model_validator(mode="after")
+    def _agree(self) -> PublishSettings:
+        """Refuse halves: a key without its other half, a purge without its target, C2PA without its key."""
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("access_key_id and secret_access_key belong together")
+        if (self.c2pa_certificate is None) != (self.c2pa_key is None):
+            raise ValueError("c2pa_certificate and c2pa_key belong together")
+        if self.purge != "none" and not self.purge_target:
+            raise ValueError(f"purge = {self.purge} needs purge_target")
+        if self.webhook_urls and self.webhook_secret is None:
+            raise ValueError("webhook_urls needs webhook_secret: unsigned webhooks can be forged")
+        if self.to is not None and not self.to.startswith("s3://"):
+            raise ValueError("to is s3://bucket/prefix, or left out for the local folder")
+        return self
+
+
 class ServeSettings(BaseSettings):
     """How `zimage serve` guards its door and keeps its work. Every field can be set as ZIMAGE_SERVE_<FIELD>."""
 
@@ -138,11 +208,7 @@ class ServeSettings(BaseSettings):
     @classmethod
     def _listed(cls, value: object) -> object:
         """Read `a,b` and `["a", "b"]` as lists."""
-        if isinstance(value, str):
-            text = value.strip()
-            value = json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",")]
-            return tuple(part for part in value if part)
-        return value
+        return _list_of(value)
 
     @field_validator("api_keys", "signing_secrets")
     @classmethod
@@ -152,6 +218,14 @@ class ServeSettings(BaseSettings):
             if len(text) < MIN_SECRET_CHARS or not text.isascii() or not text.isprintable() or " " in text:
                 raise ValueError(f"each needs {MIN_SECRET_CHARS} printable ASCII characters or more, no blanks")
         return secrets
+
+
+def _list_of(value: object) -> object:
+    if isinstance(value, str):
+        text = value.strip()
+        value = json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",")]
+        return tuple(part for part in value if part)
+    return value
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -167,13 +241,18 @@ def load_serve_settings(**overrides: object) -> ServeSettings:
     return _loaded(ServeSettings, "ZIMAGE_SERVE", overrides)
 
 
+def load_publish_settings(**overrides: object) -> PublishSettings:
+    """Return what is set for publishing, as `load_settings` does. Raises ConfigurationError in the same way."""
+    return _loaded(PublishSettings, "ZIMAGE_PUBLISH", overrides)
+
+
 def _loaded(kind: type[Loaded], prefix: str, overrides: Mapping[str, object]) -> Loaded:
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return kind(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         wrong = "; ".join(
-            f"{prefix}_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
+            f"{'_'.join((prefix, *map(str, e['loc']))).upper()}: {e['msg']}" for e in error.errors(include_input=False)
         )
         raise ConfigurationError(f"These settings cannot be used: {wrong}.") from None
 
