@@ -19,6 +19,7 @@ import numpy as np
 
 from zimage_core.domain import Box, Finding
 from zimage_core.imaging.pixels import Plane
+from zimage_core.quality import quantiles
 from zimage_core.quality.edges import DIRECTIONS, PAD_PX, REACH_PX, Edges, Floats, edge_rich_tiles, edges_in
 from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured, not_applicable
@@ -138,7 +139,7 @@ def edge_sharpness(edges: Edges, share: float = _STEEPEST_SHARE, quantile: float
     """
     widths, slopes = edges.widths, edges.slopes
     overall = _narrowness(widths, slopes, share, quantile)
-    steep = slopes >= np.quantile(slopes, 1.0 - share)
+    steep = slopes >= quantiles.quantile(slopes, 1.0 - share)
     tall = edges.heights >= _MIN_HEIGHT_SHARE * float(np.median(edges.heights[steep]))
     enough = max(_MIN_DIRECTION_EDGES, _MIN_DIRECTION_SHARE * int(tall.sum()))
     worst = overall
@@ -150,8 +151,8 @@ def edge_sharpness(edges: Edges, share: float = _STEEPEST_SHARE, quantile: float
 
 
 def _narrowness(widths: Floats, slopes: Floats, share: float, quantile: float) -> float:
-    steepest = widths[slopes >= np.quantile(slopes, 1.0 - share)]
-    return 1.0 / max(1.0, float(np.quantile(steepest, quantile)))
+    steepest = widths[slopes >= quantiles.quantile(slopes, 1.0 - share)]
+    return 1.0 / max(1.0, quantiles.quantile(steepest, quantile))
 
 
 def _softest(tiles: list[Box], edges: Edges, min_edges: int) -> Box | None:
