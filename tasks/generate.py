@@ -20,13 +20,13 @@ from tasks.runtime import (
     rooms,
     shard_promises,
 )
+from tasks.wording import prompt_of
 from zimage_core.domain import (
     Attempt,
     Change,
     EngineInfo,
     Promise,
     Prompt,
-    Refusal,
     attempt_id_of,
     attempt_size,
     seed_of,
@@ -69,7 +69,7 @@ def expect(order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Ass
         if (assignment.change.mode or promise.shot.mode) == "packshot":
             continue
         with contextlib.suppress(PromptError):
-            prompts.append(_worded(open_rooms, promise, assignment.change, order.promotion))
+            prompts.append(prompt_of(open_rooms, promise, assignment.change, order.promotion))
     with resident.slots:
         expect_checked(resident.engine, prompts)
 
@@ -137,7 +137,7 @@ def _request(
         shot_id=shot.shot_id,
         number=assignment.number,
         mode=change.mode or shot.mode,
-        prompt=_worded(open_rooms, promise, change, order.promotion),
+        prompt=prompt_of(open_rooms, promise, change, order.promotion),
         scene=shot.scene,
         change=change,
         seed=seed_of(shot.shot_id, assignment.number),
@@ -145,29 +145,6 @@ def _request(
         height_px=height_px,
         reference=cutout if isinstance(cutout, CutOut) else None,
     )
-
-
-def _worded(open_rooms: Rooms, promise: Promise, change: Change, promotion_slug: str) -> Prompt:
-    """Return the promised prompt, or the words that this change asks for: a paraphrase, or those of another mode.
-
-    A shot that becomes a stage needs the words of an empty scene: its own name the product, which would be drawn twice.
-    """
-    mode = change.mode or promise.shot.mode
-    if change.wording == 0 and mode == promise.shot.mode:
-        return promise.shot.prompt
-    library = open_rooms.library
-    promotion = library.promotion(promotion_slug)
-    composed = library.compose(
-        promise.product,
-        dataclasses.replace(promise.shot.scene, mode=mode),
-        library.brand(promotion.brand),
-        promotion,
-        language=promise.shot.prompt.language,
-        wording=change.wording,
-    )
-    if isinstance(composed, Refusal):
-        raise PromptError(composed.reason, sku=promise.product.sku, shot_id=promise.shot.shot_id)
-    return composed
 
 
 def _made(

@@ -15,6 +15,7 @@ from tasks.layers import Finished, cutout_of, finish
 from tasks.lease import held_lease
 from tasks.order import ProductionOrder
 from tasks.runtime import RETRYING, Rooms, resident_engine, rooms, shard_promises
+from tasks.wording import prompt_of
 from zimage_core.domain import Attempt, Grade, Promise, Signature, Verdict, attempt_size
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.quality.duplicates import SIGNATURE_VERSION, signature_of
@@ -133,6 +134,7 @@ def _judged(
             placed=finished.placed,
             category=promise.product.category,
             overlay=finished.overlay,
+            words=prompt_of(open_rooms, promise, attempt.change, order.promotion).text,
         ),
         rubric,
     )

@@ -6,7 +6,7 @@ import dataclasses
 
 from workshop import Workshop
 
-from tasks.generate import _worded
+from tasks.wording import prompt_of
 from tasks.order import ProductionOrder
 from tasks.runtime import rooms
 from zimage_core.domain import Change, Product, Promise, Prompt, Shot
@@ -25,8 +25,8 @@ def test_a_shot_that_becomes_a_stage_is_told_of_an_empty_scene_and_not_of_the_pr
     promise = Promise("run", shot, PRODUCT, ("taobao_main",), "shard", 0)
 
     assert "White mug" in prompt.text
-    assert _worded(open_rooms, promise, Change(), "618") == prompt
-    empty = _worded(open_rooms, promise, Change(mode="stage"), "618")
+    assert prompt_of(open_rooms, promise, Change(), "618") == prompt
+    empty = prompt_of(open_rooms, promise, Change(mode="stage"), "618")
     assert "mug" not in empty.text.lower()
-    assert "mug" in _worded(open_rooms, promise, Change(wording=1), "618").text.lower()
-    assert _worded(open_rooms, promise, Change(wording=1), "618") != prompt
+    assert "mug" in prompt_of(open_rooms, promise, Change(wording=1), "618").text.lower()
+    assert prompt_of(open_rooms, promise, Change(wording=1), "618") != prompt
