@@ -6,9 +6,9 @@ import dataclasses
 
 from workshop import Workshop
 
-from tasks.wording import prompt_of
 from tasks.order import ProductionOrder
 from tasks.runtime import rooms
+from tasks.wording import prompt_of
 from zimage_core.domain import Change, Product, Promise, Prompt, Shot
 
 PRODUCT = Product(sku="MUG-1", name="白瓷马克杯", record_no=1, name_en="White mug", category="home", image="mug.jpg")

@@ -1,4 +1,4 @@
-"""A scorer of another package, named by the rubric: asked of every picture of a run, with the words it was made from."""
+"""A scorer of another package, named by the rubric, is asked of every picture with the words it was made from."""
 
 from __future__ import annotations
 
