@@ -16,7 +16,9 @@
     ├── ImageError                  a photo cannot be decoded or is not safe to decode
     ├── QualityError                grading itself could not be done (never the same as a poor grade)
     ├── StorageError                bytes could not be stored or read back    (retryable)
-    │   └── ObjectMissing           ... the key is not there
+    │   ├── ObjectMissing           ... the key is not there
+    │   ├── ObjectRefused           ... this object cannot be stored as asked: other bytes are there, it is too large
+    │   └── StoreRefused            ... the store lets us in for nothing: wrong key, no such bucket, a clock that is off
     ├── LedgerError                 the ledger refused or is not what we expect
     │   ├── LedgerBusy              ... another process holds it              (retryable)
     │   └── LeaseLost               ... another worker now answers for this shard
@@ -158,6 +160,18 @@ class StorageError(ZImageError):
 
 class ObjectMissing(StorageError):
     """The store has nothing under this key."""
+
+    retryable = False
+
+
+class ObjectRefused(StorageError):
+    """This object cannot be stored or read as asked (its key holds other bytes, say); others can."""
+
+    retryable = False
+
+
+class StoreRefused(StorageError):
+    """The store answers nobody like us: wrong credentials, no such bucket, a clock that is off. A person must act."""
 
     retryable = False
 

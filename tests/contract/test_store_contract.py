@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from zimage_core.errors import ObjectMissing, StorageError
-from zimage_core.storage import LocalStore, Store
+from zimage_core.errors import ObjectMissing, ObjectRefused, StorageError
+from zimage_core.storage import IMMUTABLE, LocalStore, Store
 
 MAKERS: dict[str, Callable[[Path], Store]] = {
     "local folder": lambda folder: LocalStore(folder),
@@ -140,3 +142,51 @@ def test_a_key_that_could_leave_the_store_or_break_a_tool_is_refused(store: Stor
 def test_listing_cannot_leave_the_store_either(store: Store) -> None:
     with pytest.raises(StorageError, match="cannot be stored"):
         list(store.list_keys("../"))
+
+
+def test_the_facts_of_an_object_are_told_without_handing_out_its_bytes(store: Store) -> None:
+    data = b"\x89PNG" * 1000
+    store.put("img/a.png", data, content_type="image/png", cache_control=IMMUTABLE)
+    facts = store.facts("img/a.png")
+    assert (facts.key, facts.size_bytes, facts.sha256) == ("img/a.png", 4000, hashlib.sha256(data).hexdigest())
+    assert facts.content_type == "image/png"
+    assert facts.cache_control in (IMMUTABLE, None)
+    with pytest.raises(ObjectMissing, match=r"nothing under the key img/b\.png"):
+        store.facts("img/b.png")
+
+
+def test_a_pointer_is_swapped_only_while_it_holds_what_was_seen(store: Store) -> None:
+    store.swap("p.json", None, b"1", content_type="application/json")
+    store.swap("p.json", b"1", b"2", content_type="application/json")
+    for seen in (None, b"1", b"3"):
+        with pytest.raises(ObjectRefused, match=r"p\.json was changed in .* meanwhile"):
+            store.swap("p.json", seen, b"4", content_type="application/json")
+    assert store.get("p.json") == b"2"
+
+
+def test_of_many_who_saw_the_same_pointer_one_swaps_it(store: Store) -> None:
+    store.put("p.json", b"seen", content_type="application/json")
+    outcomes: list[str] = []
+    start = threading.Barrier(8)
+
+    def swap(number: int) -> None:
+        start.wait()
+        try:
+            store.swap("p.json", b"seen", b"%d" % number, content_type="application/json")
+            outcomes.append(f"swapped {number}")
+        except ObjectRefused:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=swap, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [o for o in outcomes if o != "refused"] == [f"swapped {int(store.get('p.json'))}"]
+    assert outcomes.count("refused") == 7
+
+
+def test_a_url_for_review_opens_the_object(store: Store) -> None:
+    store.put("中文/a b+c.png", b"look at me", content_type="image/png")
+    with urllib.request.urlopen(store.presigned_url("中文/a b+c.png", 60)) as answer:
+        assert answer.read() == b"look at me"
