@@ -4,6 +4,9 @@ A seam is a faint step along the picture's rows or columns: sharp, straight, wit
 such steps too (the edge of a table, the corner of a room), so a step alone is none. It counts where two of them meet in
 a corner of one rectangle, or where one runs through the whole picture from top to bottom, floor and backdrop alike;
 from side to side it counts only beside another seam, for that is what a horizon looks like. Strong steps are things.
+
+On a texture (linen, wood) no block of a step is seen, but all of it is: a rectangle whose four sides, each averaged
+over the whole picture, are about as high and all lighter (or all darker) inside.
 """
 
 from __future__ import annotations
@@ -34,6 +37,12 @@ _LEAST_BLOCKS: Final = 4
 _THROUGH_RATIO: Final = 0.92
 _CORNER_PX: Final = 20
 _CLEARANCE_PX: Final = 6
+_RIM_REACH_PX: Final = 6  # on either side, averaged
+_RIM_ZONE: Final = 0.25  # of the side: where a rim may run
+_RIM_SEEN_RATIO: Final = 0.25
+_RIM_LEVELS: Final = 3.0
+_RIM_TIMES_NOISE: Final = (2.2, 3.2)  # each side, and their mean
+_RIM_MOST_UNLIKE: Final = 2.0
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -76,7 +85,7 @@ def worst_seam(grey: Plane, alpha: Plane | None) -> tuple[float, str, Box] | Non
     cover = None if alpha is None else np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     upright = _steps(small, cover)
     level = _steps(np.ascontiguousarray(small.T), None if cover is None else np.ascontiguousarray(cover.T))
-    seams = [*_rectangles(upright, level), *_joints(upright, level, size)]
+    seams = [*_rectangles(upright, level), *_joints(upright, level, size)] or _rims(small, cover)
     if not seams:
         return None
     levels, kind, (left, top, right, bottom) = max(seams, key=lambda seam: seam[0])
@@ -196,4 +205,42 @@ def _joints(upright: list[Step], level: list[Step], size: tuple[int, int]) -> li
     if found:
         beside = [step for step in level if step.share >= _THROUGH_RATIO and step.end - step.start >= 0.8 * width]
         found += [(abs(s.levels), "joint", (s.start, s.at - 1, s.end, s.at + 1)) for s in beside]
+    return found
+
+
+def _rims(plane: Plane, cover: Plane | None) -> list[Seam]:
+    """Return the rectangle whose four sides stand out, each averaged over all ground that is seen; [] if none does."""
+    bare = np.zeros_like(plane) if cover is None else cv2.dilate(cover, np.ones((2 * _CLEARANCE_PX + 1,) * 2, np.uint8))
+    seen = np.asarray(bare < 8)
+    sides = [*_outer_steps(plane, seen), *_outer_steps(np.ascontiguousarray(plane.T), np.ascontiguousarray(seen.T))]
+    inward = np.array([sides[0][0], -sides[1][0], sides[2][0], -sides[3][0]])
+    heights = np.abs(inward)
+    clear = heights / np.array([noise for _, noise, _ in sides])
+    if clear.min() < _RIM_TIMES_NOISE[0] or clear.mean() < _RIM_TIMES_NOISE[1]:
+        return []
+    if abs(np.sign(inward).sum()) < 4 or heights.min() < _RIM_LEVELS:
+        return []
+    if heights.max() > min(_MOST_LEVELS, _RIM_MOST_UNLIKE * heights.min()):
+        return []
+    left, right, top, bottom = (side[2] for side in sides)
+    return [(float(np.median(heights)), "rectangle", (left, top, right, bottom))]
+
+
+def _outer_steps(plane: Plane, seen: Bools) -> list[tuple[float, float, int]]:
+    """Return (levels, noise, column) of the highest upright step near the left and near the right border."""
+    width = plane.shape[1]
+    both = seen[:, 1:] & seen[:, :-1]
+    rows = both.sum(axis=0)
+    change = np.where(both, plane[:, 1:].astype(np.int16) - plane[:, :-1], 0).sum(axis=0) / np.maximum(rows, 1)
+    change[rows < _RIM_SEEN_RATIO * plane.shape[0]] = 0.0
+    weight = 1.0 - np.abs(np.arange(1 - _RIM_REACH_PX, _RIM_REACH_PX)) / _RIM_REACH_PX
+    step = np.convolve(change, weight, "same")  # mean of the reach behind less that before
+    wide = 10 * _RIM_REACH_PX + 1
+    step -= np.convolve(step, np.full(wide, 1.0 / wide), "same")
+    noise = max(0.1, float(np.median(np.abs(step))) / 0.6745)
+    zone, skip = round(_RIM_ZONE * width), 2 * _RIM_REACH_PX
+    found = []
+    for first, last in ((skip, zone), (width - zone, width - skip)):
+        at = first + int(np.abs(step[first:last]).argmax()) if last > first else 0
+        found.append((float(step[at]), noise, at + 1))
     return found

@@ -115,6 +115,24 @@ def test_the_joint_of_two_tiles_is_found(studio) -> None:
     assert "through the whole picture" in finding.sentence
 
 
+@pytest.mark.parametrize("levels", [-12, 12])
+def test_the_rim_of_a_rectangle_on_linen_is_found_and_linen_alone_has_none(studio, levels) -> None:
+    y, x = np.mgrid[0:768, 0:768]
+    rng = np.random.default_rng(6)
+    threads = 9 * np.sin(x * 2 * np.pi / 6.7) + 9 * np.sin(y * 2 * np.pi / 6.1) + rng.normal(0, 8, x.shape)
+    linen = cv2.GaussianBlur(170 + threads + rng.normal(0, 2, (1, 768)), (0, 0), 1.0)
+    pasted = linen.copy()
+    pasted[80:690, 90:670] += levels
+
+    def value(plane: np.ndarray) -> float | None:
+        rgb = np.repeat(np.clip(plane, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        given = graded(studio, SETS["sweep"], "mug", rgb=rgb)
+        return studio.finding("seams", dataclasses.replace(given, cutout=None, placement=None, mode="inpaint")).value
+
+    assert value(linen) == 0.0
+    assert value(pasted) == pytest.approx(12, abs=4)
+
+
 def test_a_horizon_and_the_corner_of_a_room_are_no_seams(studio) -> None:
     rng = np.random.default_rng(4)
     room = np.full((768, 768, 3), 200, np.float32)
