@@ -26,6 +26,7 @@ _SIDE_PX = 720
 _GROUND_RATIO = 0.02  # of the short side: what is wider than this is ground, not mark
 _LEAST_SPREAD_LEVELS = 3.0  # grain is not blown up to writing
 _GAIN_LEVELS = 50.0
+_LEAST_LETTERS = 3
 _FAINT = 70.0
 """Levels between mark and ground: white of 40 % opacity on mid grey makes 50."""
 
@@ -51,7 +52,12 @@ def _marks(evidence: Evidence) -> list[ReadLine]:
         return []
     levelled = with_level_contrast(finished)
     lines = evidence.reader.find_lines(levelled, side_px=_SIDE_PX)
-    return unexpected_text.unexplained(evidence, levelled, lines)
+    return [line for line in unexpected_text.unexplained(evidence, levelled, lines) if is_a_mark(line.text)]
+
+
+def is_a_mark(text: str) -> bool:
+    """Tell whether a reading is more than two rings: a lamp's rims and a pair of spectacles read as `o0` and `oo`."""
+    return len(text) >= _LEAST_LETTERS or not text.isascii()
 
 
 def with_level_contrast(rgb: Rgb) -> Rgb:

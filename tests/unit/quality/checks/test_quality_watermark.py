@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from zimage_core.quality.checks.watermark import is_a_mark
 from zimage_core.quality.strokes import could_bear_writing
 
 SIDE_PX = 1024
@@ -63,3 +64,8 @@ def test_strokes_where_writing_is_allowed_say_nothing() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (5, 900), (17, 9)])
 def test_small_pictures_are_looked_at_too(shape) -> None:
     assert not could_bear_writing(np.full((*shape, 3), 90, np.uint8), np.zeros(shape, bool))
+
+
+@pytest.mark.parametrize(("text", "mark"), [("oo", False), ("o0", False), ("样图", True), ("PREVIEW", True)])
+def test_two_rings_are_no_mark_and_two_chinese_characters_are(text, mark) -> None:
+    assert is_a_mark(text) is mark
