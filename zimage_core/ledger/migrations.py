@@ -83,6 +83,19 @@ CREATE TABLE likeness (seq {SEQ}, attempt_id TEXT NOT NULL, other_attempt_id TEX
 CREATE INDEX verdict_kind ON verdict (kind);
 """
 
+_OUTBOX = """
+CREATE TABLE outbox (seq {SEQ}, event_id TEXT NOT NULL UNIQUE, release_id TEXT NOT NULL, promotion TEXT NOT NULL,
+    body TEXT NOT NULL, at TEXT NOT NULL);
+CREATE INDEX outbox_release ON outbox (release_id);
+CREATE TABLE delivery (seq {SEQ}, event_id TEXT NOT NULL, receiver TEXT NOT NULL, number INTEGER NOT NULL,
+    outcome TEXT NOT NULL, status INTEGER, sentence TEXT NOT NULL, seconds DOUBLE PRECISION NOT NULL, at TEXT NOT NULL);
+CREATE INDEX delivery_event ON delivery (event_id, receiver, seq);
+CREATE INDEX delivery_receiver ON delivery (receiver, outcome, seq);
+CREATE TABLE due_delivery (event_id TEXT NOT NULL, receiver TEXT NOT NULL, owner TEXT NOT NULL, tries INTEGER NOT NULL,
+    due_at_s DOUBLE PRECISION NOT NULL, PRIMARY KEY (event_id, receiver));
+CREATE INDEX due_delivery_when ON due_delivery (receiver, due_at_s);
+"""
+
 
 def _execute(connection: Connection, statements: str) -> None:
     for statement in statements.strip().split(";\n"):
@@ -97,9 +110,14 @@ def _m002_signatures(connection: Connection) -> None:
     _execute(connection, _SIGNATURES)
 
 
+def _m003_outbox(connection: Connection) -> None:
+    _execute(connection, _OUTBOX)
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Connection], None]], ...] = (
     ("first tables", _m001_first_tables),
     ("signatures of pictures", _m002_signatures),
+    ("outbox of webhooks", _m003_outbox),
 )
 """In order; the first is number 1."""
 

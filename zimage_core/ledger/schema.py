@@ -109,6 +109,22 @@ likeness = Table(
     _text("at"), UniqueConstraint("attempt_id", "other_attempt_id", "kind"),
 )  # fmt: skip
 
+outbox = Table(
+    "outbox", metadata, _seq(), Column("event_id", Text, nullable=False, unique=True), _text("release_id"),
+    _text("promotion"), _text("body"), _text("at"),
+)  # fmt: skip
+
+delivery = Table(
+    "delivery", metadata, _seq(), _text("event_id"), _text("receiver"), Column("number", Integer, nullable=False),
+    _text("outcome"), Column("status", Integer, nullable=True), _text("sentence"),
+    Column("seconds", Float(53), nullable=False), _text("at"),
+)  # fmt: skip
+
+due_delivery = Table(
+    "due_delivery", metadata, Column("event_id", Text, primary_key=True), Column("receiver", Text, primary_key=True),
+    _text("owner"), Column("tries", Integer, nullable=False), Column("due_at_s", Float(53), nullable=False),
+)  # fmt: skip
+
 lease = Table(
     "lease", metadata, Column("shard_id", Text, primary_key=True), _text("owner"),
     Column("epoch", BigInteger, nullable=False), Column("expires_at_s", Float(53), nullable=False),

@@ -30,6 +30,7 @@ from zimage_core.domain import (
 from zimage_core.ledger import accounts, leases, looks, queries, rows, schema, writes
 from zimage_core.ledger.database import Database, insert_new
 from zimage_core.ledger.leases import Lease
+from zimage_core.ledger.outbox import Outbox
 from zimage_core.ledger.rows import (
     FoundLikeness,
     RecordedVerdict,
@@ -312,6 +313,11 @@ class Ledger:
         """Return what went live for a promotion, newest first; the first is what is live."""
         with self._database.reading() as connection:
             return queries.releases(connection, promotion)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What receivers are to be told of releases, and how telling them went."""
+        return Outbox(self._database, self._clock)
 
     # ------------------------------------------------------------ where things stand
 
