@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from zimage_core.prompting.shapes import BlocklistFile
+from zimage_core.prompting.shapes import BlockedShape
 
 _SPACE_BETWEEN_HAN = re.compile(r"(?<=[\u2e80-\u9fff\uf900-\ufaff])\s+(?=[\u2e80-\u9fff\uf900-\ufaff])")
 
@@ -36,9 +37,9 @@ class Blocklist:
     pattern: re.Pattern[str] | None
 
     @classmethod
-    def of(cls, file: BlocklistFile) -> Blocklist:
-        """Return the blocklist of a file; the longest word wins where two overlap."""
-        entries = [(word, entry.reason) for entry in file.blocked for word in entry.words]
+    def of(cls, blocked: Iterable[BlockedShape]) -> Blocklist:
+        """Return the blocklist of these entries; the longest word wins where two overlap."""
+        entries = [(word, entry.reason) for entry in blocked for word in entry.words]
         reasons = {" ".join(folded(word).split()): Blocked(word, reason) for word, reason in entries}
         parts = [_pattern_of(word) for word in sorted(reasons, key=lambda w: (-len(w), w))]
         return cls(reasons, re.compile("|".join(parts)) if parts else None)

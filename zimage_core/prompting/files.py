@@ -56,6 +56,7 @@ class PromptFiles:
     brands: Mapping[str, tuple[Source, BrandFile]]
     promotions: Mapping[str, tuple[Source, PromotionFile]]
     blocklist: Blocklist
+    overlay_blocklist: Blocklist
     fingerprint: str
 
 
@@ -196,6 +197,7 @@ def read_prompt_files(root: Path) -> PromptFiles:
         scenes=scenes,
         brands=brands,
         promotions=promotions,
-        blocklist=Blocklist.of(blocked),
+        blocklist=Blocklist.of(blocked.blocked),
+        overlay_blocklist=Blocklist.of((*blocked.blocked, *blocked.blocked_in_overlays)),
         fingerprint=hashlib.sha256(repr(sorted(reader.hashes.items())).encode()).hexdigest()[:16],
     )

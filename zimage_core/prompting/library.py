@@ -112,8 +112,19 @@ class PromptLibrary:
         )
 
     def promotion(self, slug: str) -> Promotion:
-        """Return a promotion. Raises PromptError listing the known ones."""
+        """Return a promotion.
+
+        Raises PromptError listing the known ones, or naming the absolute claim in what it writes over pictures.
+        """
         source, file = self._promotion_source(slug)
+        style = file.price_style
+        for text in (file.badge_zh, file.badge_en, style.label_zh, style.label_en):
+            claim = self.files.overlay_blocklist.find(text)
+            if claim is not None:
+                raise PromptError(
+                    f"{source.file} writes “{text}” over pictures, and “{claim.word}” may not stand there: "
+                    f"{claim.reason}."
+                )
         return Promotion(
             slug=slug,
             name_zh=file.name_zh,

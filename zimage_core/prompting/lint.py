@@ -13,6 +13,7 @@ from typing import Literal
 
 from zimage_core.domain import Category, Language, Mode
 from zimage_core.errors import PromptError
+from zimage_core.prompting.blocklist import Blocklist
 from zimage_core.prompting.compose import CLAUSES_BY_MODE, picked
 from zimage_core.prompting.files import BLOCKLIST_FILE, PromptFiles, SceneSource, Source
 from zimage_core.prompting.shapes import (
@@ -127,7 +128,7 @@ def _lint_words(file: str, key: str, words: WordsShape, files: PromptFiles) -> I
         except PromptError as error:
             yield Problem(file, at, f"{error.sentence[0].upper()}{error.sentence[1:]}.")
     for at, text in texts:
-        yield from _lint_blocked(file, at, text, files)
+        yield from _lint_blocked(file, at, text, files.blocklist)
 
 
 def _lint_agreement(file: str, key: str, words: WordsShape, stage: StageShape) -> Iterator[Problem]:
@@ -211,7 +212,7 @@ def _lint_brand(source: Source, brand: BrandFile, files: PromptFiles) -> Iterato
         if not style:
             yield Problem(source.file, key, f"The brand has no style words in {language!r}.", "warning")
         for word in style:
-            yield from _lint_blocked(source.file, key, word, files)
+            yield from _lint_blocked(source.file, key, word, files.blocklist)
     if all(_COLOR.fullmatch(c) for c in single.values()):
         ratio = contrast_ratio(brand.badge_color, brand.badge_text_color)
         if ratio < BADGE_CONTRAST_GOOD:
@@ -248,14 +249,14 @@ def _lint_promotion(source: Source, promotion: PromotionFile, files: PromptFiles
         ("price_style.label_zh", style.label_zh),
         ("price_style.label_en", style.label_en),
     ):
-        yield from _lint_blocked(file, key, text, files)
+        yield from _lint_blocked(file, key, text, files.overlay_blocklist)
 
 
 # ---------------------------------------------------------------- shared
 
 
-def _lint_blocked(file: str, key: str, text: str, files: PromptFiles) -> Iterator[Problem]:
-    hit = files.blocklist.find(text)
+def _lint_blocked(file: str, key: str, text: str, blocklist: Blocklist) -> Iterator[Problem]:
+    hit = blocklist.find(text)
     if hit is not None:
         yield Problem(file, key, f"“{hit.word}” is blocked by {BLOCKLIST_FILE}: {hit.reason}.")
 

@@ -155,6 +155,7 @@ class BlockedShape(FileModel):
 
 
 class BlocklistFile(VersionedFile):
-    """prompts/blocklist.yaml."""
+    """prompts/blocklist.yaml: what no text may say, and what only texts drawn over pictures may not."""
 
     blocked: tuple[BlockedShape, ...] = ()
+    blocked_in_overlays: tuple[BlockedShape, ...] = ()

@@ -156,3 +156,17 @@ def test_a_prompt_that_the_model_would_cut_in_silence_is_refused(edited: Callabl
 def test_a_scene_may_ask_for_the_promotion_and_then_differs_by_it(edited: Callable[..., Path], mug: Product):
     library = PromptLibrary.load(edited("scenes/detail.yaml", "default.zh.mood", ["{{ promotion }}的气氛"]))
     assert "618年中大促的气氛" in compose(library, mug, "detail").text
+
+
+@pytest.mark.parametrize(
+    "badge", ["全网最低价", "最 低 价", "618 极致狂欢", "No.1 之选", "全 国 第 一", "１００％正品"]
+)
+def test_a_promotion_that_writes_an_absolute_claim_over_pictures_is_refused(edited: Callable[..., Path], badge: str):
+    claiming = PromptLibrary.load(edited("promotions/618.yaml", "badge_zh", badge))
+    with pytest.raises(PromptError, match=r"promotions/618\.yaml writes “.*” over pictures, and “.*” may not stand"):
+        claiming.promotion("618")
+    assert claiming.promotion("everyday").badge_zh == ""
+
+
+def test_a_word_that_is_a_claim_only_in_a_badge_is_no_claim_in_a_products_text(library: PromptLibrary, mug: Product):
+    assert library.refuse(dataclasses.replace(mug, selling_points=("最大直径 12 cm", "独家花纹"))) is None
