@@ -11,7 +11,7 @@ from zimage_core.domain import Box, Finding, Language, PlacedText
 from zimage_core.imaging.pixels import Rgb
 from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured, not_applicable
-from zimage_core.quality.reading import Reading, plain, same_text
+from zimage_core.quality.reading import Reader, Reading, plain, same_text
 from zimage_core.quality.reading.glyphs import likeness
 from zimage_core.quality.rubric import Rubric
 
@@ -37,28 +37,33 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     texts = evidence.given.placed_texts
     if not texts:
         return (not_applicable(NAME, "No text was drawn."),)
-    return tuple(_check(evidence, rubric, text) for text in texts)
+    return tuple(read_back(evidence.given.finished_rgb, text, evidence.reader, rubric) for text in texts)
 
 
-def _check(evidence: Evidence, rubric: Rubric, text: PlacedText) -> Finding:
-    rule, finished = rubric.checks.text_truth, evidence.given.finished_rgb
-    lines = lines_of(finished, text)
+def read_back(rgb: Rgb, text: PlacedText, reader: Reader, rubric: Rubric) -> Finding:
+    """Return how far a picture (H, W, 3) uint8 supports that `text` stands in its box, and a sentence of what it reads.
+
+    Vetoed where another text stands there and the role is one that may not be wrong (a price). Also asked of files that
+    are about to be published, after scaling and compression.
+    """
+    rule = rubric.checks.text_truth
+    lines = lines_of(rgb, text)
     role = text.role.replace("_", " ")
     if not lines:
         sentence = f"The {role} '{text.text}' lies outside the picture."
         return measured(rubric, NAME, 0.0, "certainty", sentence, box=text.box, may_veto=text.role in rule.veto_roles)
-    reading = evidence.reader.verify(lines, text.text, sure=rule.sure_certainty)
+    reading = reader.verify(lines, text.text, sure=rule.sure_certainty)
     if text.role == "original_price" and reading.certainty < rule.sure_certainty:
         unstruck = tuple(without_strike(line) for line in lines)
-        again = evidence.reader.verify(unstruck, text.text, sure=rule.sure_certainty)
+        again = reader.verify(unstruck, text.text, sure=rule.sure_certainty)
         reading = max(reading, again, key=lambda look: look.certainty)
     value, score = reading.certainty, rule.curve.score(reading.certainty)
     sentence = f"The {role} reads '{text.text}'."
-    if score < rubric.cap_below and _looks_right(evidence, text, lines, reading.read):
+    if score < rubric.cap_below and _looks_right(rgb, text, lines, reading.read, reader):
         score = max(score, _LOOKS_RIGHT)
         sentence = f"The {role} has the glyphs of '{text.text}', though one reader reads '{reading.read}'."
     elif score < rubric.cap_below:
-        agrees = _second_reader_agrees(evidence, lines, text)
+        agrees = _second_reader_agrees(reader, lines, text)
         score = max(score, _DOUBT) if agrees or text.role not in rule.veto_roles else score
         sentence = _sentence(role, text.text, reading, agrees)
     return measured(
@@ -73,17 +78,17 @@ def _check(evidence: Evidence, rubric: Rubric, text: PlacedText) -> Finding:
     )
 
 
-def _looks_right(evidence: Evidence, text: PlacedText, lines: tuple[Rgb, ...], read: str) -> bool:
+def _looks_right(finished: Rgb, text: PlacedText, lines: tuple[Rgb, ...], read: str, reader: Reader) -> bool:
     """Tell whether the glyphs are the text's, and clearly not those of what was read (減 for 减): the face is known."""
     if len(lines) != 1 or text.role == "original_price":
         return False
-    finished, box = evidence.given.finished_rgb, text.box
+    box = text.box
     rows, columns = window(box, finished.shape[1], finished.shape[0], grow_px=round(_AROUND_RATIO * box.height_px))
     inner = window(box, finished.shape[1], finished.shape[0], grow_px=round(_SLOP_RATIO * box.height_px))[1]
     width_px = columns.stop - columns.start
     centres = [
         (inner.start - columns.start + centre * (inner.stop - inner.start)) / width_px
-        for centre in evidence.reader.align(lines[0], text.text).centres
+        for centre in reader.align(lines[0], text.text).centres
     ]
     around: Rgb = np.ascontiguousarray(finished[rows, columns])
     meant = likeness(around, text.text, centres, box.height_px)
@@ -94,9 +99,9 @@ def _looks_right(evidence: Evidence, text: PlacedText, lines: tuple[Rgb, ...], r
     return likeness(around, read, centres, box.height_px).worst < meant.worst - _CLEARLY
 
 
-def _second_reader_agrees(evidence: Evidence, lines: tuple[Rgb, ...], text: PlacedText) -> bool:
+def _second_reader_agrees(reader: Reader, lines: tuple[Rgb, ...], text: PlacedText) -> bool:
     language: Language = "zh" if any(ord(character) > 0x2E7F for character in text.text) else "en"
-    read = [evidence.reader.second_opinion(line, language) for line in lines]
+    read = [reader.second_opinion(line, language) for line in lines]
     return None not in read and same_text("".join(part or "" for part in read), text.text)
 
 
