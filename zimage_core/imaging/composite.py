@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -87,9 +88,9 @@ def paste(background_rgb: Pixels, cutout: CutOut, placement: Placement) -> Pixel
 
 def paste_premultiplied(background_rgb: Pixels, premultiplied: Pixels) -> Pixels:
     """Return the background with an already placed, premultiplied (H, W, 4) picture over it: out = p + (1 - a) * b."""
-    through = 255 - premultiplied[..., 3:].astype(np.uint16)
-    shaded = background_rgb.astype(np.uint16) * through + 127
-    return np.asarray(np.minimum(shaded // 255 + premultiplied[..., :3], 255), dtype=np.uint8)
+    through = cv2.bitwise_not(cv2.extractChannel(premultiplied, 3))
+    shaded = cv2.multiply(background_rgb, cv2.merge([through] * 3), scale=1.0 / 255.0)
+    return np.asarray(cv2.add(shaded, cv2.cvtColor(premultiplied, cv2.COLOR_RGBA2RGB)), dtype=np.uint8)
 
 
 def placed_premultiplied(cutout: CutOut, placement: Placement, width_px: int, height_px: int) -> Pixels:

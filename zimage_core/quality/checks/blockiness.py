@@ -41,7 +41,7 @@ def blockiness(grey: Plane) -> float:
     The smaller of both directions, and nothing where any other raster than the grid has more: a weave has its steps
     where it likes. Each direction is looked at on every second line; white and black say nothing, they are clipped.
     """
-    return min(_excess(grey[::2]), _excess(np.ascontiguousarray(grey[:, ::2].T)))
+    return min(_excess(grey[::2]), _excess(np.asarray(cv2.transpose(grey), dtype=np.uint8)[::2]))
 
 
 def _excess(lines: Plane) -> float:
