@@ -241,14 +241,14 @@ def _stand(connection: Connection, events: Sequence[RowMapping]) -> list[Deliver
     for event in events:
         for pair in sorted(pair for pair in last.keys() | due.keys() if pair[0] == event["event_id"]):
             row, waits = last.get(pair), due.get(pair)
-            outcome = row["outcome"] if row is not None else "failed"
+            ended: DeliveryState = "waiting" if row is None or row["outcome"] not in _FINAL else row["outcome"]
             found.append(
                 Delivery(
                     event_id=pair[0],
                     release_id=event["release_id"],
                     promotion=event["promotion"],
                     receiver=pair[1],
-                    state=outcome if waits is None and outcome in _FINAL else "waiting",
+                    state=ended if waits is None else "waiting",
                     tries=tries.get(pair, 0),
                     status=row["status"] if row is not None else None,
                     sentence=row["sentence"] if row is not None else "",

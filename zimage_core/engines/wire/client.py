@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from zimage_core import clock
 from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable, Reply, error_for_status, one_line
 from zimage_core.engines.wire.signing import Signer
-from zimage_core.engines.wire.transport import Deadline, DeadlineTransport, unpacked
+from zimage_core.engines.wire.transport import AddressesOf, Deadline, DeadlineTransport, unpacked
 from zimage_core.errors import ConfigurationError, EngineError, EngineTimeout, EngineUnavailable
 
 __all__ = ["EngineLocked", "EngineUnreachable", "Limits", "Reply", "Wire", "error_for_status"]
@@ -56,6 +56,7 @@ class Wire:
     that are SecretStr are masked wherever a server repeats them. `connections`: how many at a time. `ca_file`: more
     certificate authorities to trust, in PEM; certificates are verified always. `sign` gives each request that carries
     our headers the ones that sign it, as it is sent, after redirects too; multipart bodies are not signed.
+    `addresses_of`: which addresses a host's connections go to; what it raises, `call` raises.
 
     Raises ConfigurationError: a header that cannot be sent, a `ca_file` that cannot be read.
     """
@@ -70,6 +71,7 @@ class Wire:
         connections: int = 64,
         ca_file: Path | None = None,
         sign: Signer | None = None,
+        addresses_of: AddressesOf | None = None,
         elapsed_s: Callable[[], float] = clock.elapsed_s,
     ) -> None:
         self.engine = engine
@@ -82,7 +84,7 @@ class Wire:
         self.ssl_context = _trusting(engine, ca_file)
         self._closed = False
         self._transport = transport or DeadlineTransport(
-            self._deadline, connections=connections, ssl_context=self.ssl_context
+            self._deadline, connections=connections, ssl_context=self.ssl_context, addresses_of=addresses_of
         )
 
     def __repr__(self) -> str:

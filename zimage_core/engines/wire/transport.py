@@ -13,7 +13,7 @@ import ssl
 import threading
 import weakref
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -131,11 +131,16 @@ def cut_to(deadline: Deadline, timeout: float | None, late: type[httpcore.Timeou
     return left_s if timeout is None else min(timeout, left_s)
 
 
+AddressesOf = Callable[[str], Sequence[str]]
+"""The addresses to connect to for a host, in the order to try them; raises where the host may not be called."""
+
+
 class _Network(httpcore.NetworkBackend):
-    def __init__(self, deadline: Deadline, opened: _Open) -> None:
+    def __init__(self, deadline: Deadline, opened: _Open, addresses_of: AddressesOf | None) -> None:
         self._inner = httpcore.SyncBackend()
         self._deadline = deadline
         self._opened = opened
+        self._addresses_of = addresses_of
 
     def connect_tcp(
         self,
@@ -145,8 +150,22 @@ class _Network(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
+        *first, last = [host] if self._addresses_of is None else self._addresses_of(host)
+        for address in first:
+            with contextlib.suppress(httpcore.ConnectError):
+                return self._connected(address, port, timeout, local_address, socket_options)
+        return self._connected(last, port, timeout, local_address, socket_options)
+
+    def _connected(
+        self,
+        address: str,
+        port: int,
+        timeout: float | None,
+        local_address: str | None,
+        socket_options: Iterable[Any] | None,
+    ) -> httpcore.NetworkStream:
         cut = cut_to(self._deadline, timeout, httpcore.ConnectTimeout)
-        stream = self._inner.connect_tcp(host, port, cut, local_address, socket_options)
+        stream = self._inner.connect_tcp(address, port, cut, local_address, socket_options)
         return _Stream(stream, self._deadline, self._opened)
 
 
@@ -166,17 +185,25 @@ class _Body(httpx.SyncByteStream):
 class DeadlineTransport(httpx.BaseTransport):
     """A pool of connections to any number of servers, each call of which ends by its thread's deadline.
 
-    It raises httpcore's exceptions. The environment's proxies and credentials are not looked at.
+    It raises httpcore's exceptions, and what `addresses_of` raises, whose addresses are the very ones connected to. The
+    environment's proxies and credentials are not looked at.
     """
 
-    def __init__(self, deadline: Deadline, *, connections: int, ssl_context: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        deadline: Deadline,
+        *,
+        connections: int,
+        ssl_context: ssl.SSLContext,
+        addresses_of: AddressesOf | None = None,
+    ) -> None:
         self._opened = _Open()
         self._pool = httpcore.ConnectionPool(
             ssl_context=ssl_context,
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=KEEP_ALIVE_S,
-            network_backend=_Network(deadline, self._opened),
+            network_backend=_Network(deadline, self._opened, addresses_of),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
