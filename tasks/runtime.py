@@ -33,7 +33,7 @@ from zimage_core.publishing import load_channels
 from zimage_core.publishing.moderation import ModerationClient, moderation_client
 from zimage_core.quality.rubric import Rubric, load_rubric
 from zimage_core.settings import PublishSettings, Settings, load_publish_settings, set_environment_defaults
-from zimage_core.storage import LocalStore, Store
+from zimage_core.storage import LocalStore, Store, open_store
 
 Item = TypeVar("Item")
 
@@ -81,8 +81,8 @@ def rooms(order: ProductionOrder) -> Rooms:
         if key not in _rooms:
             settings.work_dir.mkdir(parents=True, exist_ok=True)
             settings.out_dir.mkdir(parents=True, exist_ok=True)
-            work, cdn = LocalStore(settings.work_dir / "store"), LocalStore(settings.out_dir / "cdn")
-            if left := work.sweep() + cdn.sweep():
+            work, cdn = LocalStore(settings.work_dir / "store"), open_store(publishing, settings.out_dir)
+            if left := work.sweep() + (cdn.sweep() if isinstance(cdn, LocalStore) else 0):
                 log.warning("Removed %d unfinished files of processes that were killed.", left)
             _rooms[key] = Rooms(
                 settings=settings,

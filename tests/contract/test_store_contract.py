@@ -5,24 +5,35 @@ from __future__ import annotations
 import hashlib
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from s3_on_moto import address_in, fresh_bucket, moto_url
 
 from zimage_core.errors import ObjectMissing, ObjectRefused, StorageError
-from zimage_core.storage import IMMUTABLE, LocalStore, Store
+from zimage_core.storage import IMMUTABLE, LocalStore, ObstoreStore, S3Store, Store
 
 MAKERS: dict[str, Callable[[Path], Store]] = {
     "local folder": lambda folder: LocalStore(folder),
     "local folder, not durable": lambda folder: LocalStore(folder, durable=False),
+    "boto3": lambda _: S3Store(address_in(moto_url(), fresh_bucket(), provider="aws")),
+    "boto3, under a prefix, conditions probed": lambda _: S3Store(
+        address_in(moto_url(), fresh_bucket(), prefix="shop/cdn")
+    ),
+    "obstore": lambda _: ObstoreStore(address_in(moto_url(), fresh_bucket(), provider="aws")),
+    "obstore, under a prefix, conditions probed": lambda _: ObstoreStore(
+        address_in(moto_url(), fresh_bucket(), prefix="shop/cdn")
+    ),
 }
 
 
 @pytest.fixture(params=MAKERS.values(), ids=MAKERS.keys())
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     made: Store = request.param(tmp_path / "origin")
-    return made
+    yield made
+    if isinstance(made, S3Store | ObstoreStore):
+        made.close()
 
 
 def test_it_is_a_store(store: Store) -> None:
@@ -33,6 +44,15 @@ def test_what_was_put_can_be_read_back(store: Store) -> None:
     assert store.put("img/a/one.png", b"\x00\xffbytes", content_type="image/png") is True
     assert store.exists("img/a/one.png")
     assert store.get("img/a/one.png") == b"\x00\xffbytes"
+
+
+@pytest.mark.parametrize("key", ["中文/杯子 b+c.png", "50%25?x#z&y=1.png", "~tilde/[1]{2}*'\"<>|^`.png", "a+b%2Fc.png"])
+def test_odd_names_are_kept_as_they_are(store: Store, key: str) -> None:
+    store.put(key, key.encode(), content_type="image/png")
+    assert list(store.list_keys()) == [key]
+    assert store.get(key) == key.encode()
+    store.delete(key)
+    assert not store.exists(key)
 
 
 def test_putting_the_same_bytes_again_is_no_second_write(store: Store) -> None:

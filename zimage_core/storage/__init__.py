@@ -20,6 +20,11 @@ from zimage_core.storage.base import IMMUTABLE, LONGEST_PRESIGNED_S, POINTER, Ob
 from zimage_core.storage.files import sweep, unfinished, write_whole
 from zimage_core.storage.keys import MAX_KEY_BYTES, MAX_SEGMENT_BYTES, check_key, content_type_of
 from zimage_core.storage.local import LocalStore
+from zimage_core.storage.obstore_store import ObstoreStore
+from zimage_core.storage.opening import open_store
+from zimage_core.storage.providers import PROVIDERS, BucketAddress, Provider, address_of
+from zimage_core.storage.s3 import S3Store
+from zimage_core.storage.upload import Upload, UploadAnswer, at_once, upload
 
 __all__ = [
     "IMMUTABLE",
@@ -27,12 +32,23 @@ __all__ = [
     "MAX_KEY_BYTES",
     "MAX_SEGMENT_BYTES",
     "POINTER",
+    "PROVIDERS",
+    "BucketAddress",
     "LocalStore",
     "ObjectFacts",
+    "ObstoreStore",
+    "Provider",
+    "S3Store",
     "Store",
+    "Upload",
+    "UploadAnswer",
+    "address_of",
+    "at_once",
     "check_key",
     "content_type_of",
+    "open_store",
     "sweep",
     "unfinished",
+    "upload",
     "write_whole",
 ]
