@@ -38,7 +38,7 @@ from zimage_core.domain.names import (
 from zimage_core.domain.overlay import Overlay, OverlayText, PlacedText
 from zimage_core.domain.planning import Channel, EngineInfo, Promise, Run, Shot
 from zimage_core.domain.prompting import Brand, Clause, Light, PriceStyle, Promotion, Prompt, Scene, Stage
-from zimage_core.domain.publishing import Release, Rendition
+from zimage_core.domain.publishing import Labels, Release, Rendition, SizedFile
 from zimage_core.domain.quality import Decision, Finding, Grade, Verdict
 from zimage_core.domain.reporting import ShotOutcome
 
@@ -56,6 +56,7 @@ __all__ = [
     "Finding",
     "Grade",
     "GradeLetter",
+    "Labels",
     "Language",
     "Light",
     "Likeness",
@@ -83,6 +84,7 @@ __all__ = [
     "ShotState",
     "Signature",
     "SignedAttempt",
+    "SizedFile",
     "Stage",
     "Verdict",
     "VerdictKind",

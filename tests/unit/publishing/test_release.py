@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from standing_clock import StandingClock
 
 from zimage_core.errors import PublishError, StorageError
 from zimage_core.publishing.manifest import Manifest, ManifestEntry, build_manifest
@@ -20,7 +22,7 @@ from zimage_core.publishing.release import (
     read_manifest,
     rollback,
 )
-from zimage_core.storage import LocalStore, Store
+from zimage_core.storage import LocalStore, ObjectFacts, Store
 
 PROMOTION = "618"
 
@@ -30,19 +32,24 @@ class Crash(BaseException):
 
 
 class CrashingStore:
-    """A store that dies at its n-th call: before it acts, or just after."""
+    """A store that dies at its n-th call, or at the first that moves the pointer `at`: before it acts, or after."""
 
-    def __init__(self, inner: Store, at: int, *, after: bool) -> None:
-        self.inner, self.left, self.after = inner, at, after
+    def __init__(self, inner: Store, at: int | str, *, after: bool) -> None:
+        self.inner, self.after = inner, after
+        self.left, self.at = (at, None) if isinstance(at, int) else (-1, at)
+        self.lock = threading.Lock()
 
-    def _call(self, act: Callable[[], object]) -> object:
-        self.left -= 1
-        if self.left == 0 and not self.after:
-            raise Crash
-        result = act()
-        if self.left == 0:
-            raise Crash
-        return result
+    def _call(self, act: Callable[[], object], moved: str | None = None) -> object:
+        with self.lock:
+            self.left -= 1
+            dies = self.left == 0 or (moved is not None and moved == self.at)
+            if dies and not self.after:
+                raise Crash
+            try:
+                return act()
+            finally:
+                if dies:
+                    raise Crash
 
     def put(self, key: str, data: bytes, *, content_type: str, cache_control: str | None = None) -> bool:
         return bool(self._call(lambda: self.inner.put(key, data, content_type=content_type)))
@@ -58,6 +65,19 @@ class CrashingStore:
     def exists(self, key: str) -> bool:
         return bool(self._call(lambda: self.inner.exists(key)))
 
+    def swap(
+        self, key: str, seen: bytes | None, data: bytes, *, content_type: str, cache_control: str | None = None
+    ) -> None:
+        self._call(lambda: self.inner.swap(key, seen, data, content_type=content_type), moved=key)
+
+    def facts(self, key: str) -> ObjectFacts:
+        facts = self._call(lambda: self.inner.facts(key))
+        assert isinstance(facts, ObjectFacts)
+        return facts
+
+    def presigned_url(self, key: str, valid_s: int) -> str:
+        return str(self._call(lambda: self.inner.presigned_url(key, valid_s)))
+
     def list_keys(self, prefix: str = "") -> Iterator[str]:
         keys = self._call(lambda: list(self.inner.list_keys(prefix)))
         assert isinstance(keys, list)
@@ -67,18 +87,29 @@ class CrashingStore:
         self._call(lambda: self.inner.delete(key))
 
 
-def stocked(store: Store, name: str, count: int = 3) -> Manifest:
-    """Put `count` files of a release called `name` and return its manifest."""
+def stocked(store: Store, name: str, count: int = 3, channels: tuple[str, ...] = ("shopify",)) -> Manifest:
+    """Put `count` files per channel of a release called `name` and return its manifest."""
     entries = []
-    for n in range(count):
-        data = f"{name} picture {n}".encode()
+    for n, channel in itertools.product(range(count), channels):
+        data = f"{name} picture {n} for {channel}".encode()
         digest = hashlib.sha256(data).hexdigest()
-        key = f"img/SKU{n}/studio-shopify-8x8.{digest[:16]}.webp"
+        key = f"img/SKU{n}/studio-{channel}-8x8.{digest[:16]}.webp"
         store.put(key, data, content_type="image/webp")
         entries.append(
-            ManifestEntry(f"SKU{n}", "studio", "shopify", key, digest, len(data), 8, 8, "image/webp", name, "A")
+            ManifestEntry(f"SKU{n}", "studio", channel, key, digest, len(data), 8, 8, "image/webp", name, "A")
         )
     return build_manifest(PROMOTION, entries)
+
+
+def shown_by(store: Store, channel: str) -> set[str]:
+    """Read a channel as its uploader does: pointer, manifest, files; return the names of the releases seen."""
+    pointer = json.loads(store.get(f"current/{PROMOTION}/{channel}.json"))
+    manifest = read_manifest(store, pointer["manifest_key"])
+    assert manifest.release_id == pointer["release_id"]
+    assert {entry.channel for entry in manifest.entries} <= {channel}
+    names = {store.get(entry.key).decode().split()[0] for entry in manifest.entries}
+    assert names == {entry.alt_text for entry in manifest.entries}
+    return names
 
 
 @pytest.fixture
@@ -117,7 +148,7 @@ def test_two_machines_that_publish_the_same_write_the_same_bytes(tmp_path: Path)
     stores = [LocalStore(tmp_path / name, durable=False) for name in ("one", "other")]
     for s in stores:
         for name in ("a", "b"):
-            publish_release(s, stocked(s, name))
+            publish_release(s, stocked(s, name), now=StandingClock(), by="run 1")
     one, other = ({key: s.get(key) for key in s.list_keys()} for s in stores)
     assert one == other
 
@@ -204,22 +235,28 @@ def test_promotions_do_not_know_each_other(store: LocalStore) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the call acts", "after it acted"])
 def test_a_crash_at_any_step_of_publishing_leaves_old_or_new_and_a_rerun_finishes(tmp_path: Path, after: bool) -> None:
-    outcomes = set()
-    for step in range(1, 14):
+    outcomes: list[str] = []
+    for step in itertools.count(1):
         store = LocalStore(tmp_path / f"{after}{step}", durable=False)
-        a, b = stocked(store, "a"), stocked(store, "b")
+        a, b = (stocked(store, name, count=2, channels=("shopify", "jd")) for name in "ab")
         publish_release(store, a)
         try:
             publish_release(CrashingStore(store, step, after=after), b)
         except Crash:
-            outcomes.add("old" if live(store) == a.release_id else "new")
+            outcomes.append("old" if live(store) == a.release_id else "new")
             assert live(store) in {a.release_id, b.release_id}
+            shown = [shown_by(store, channel) for channel in ("shopify", "jd")]
+            assert all(names in ({"a"}, {"b"}) for names in shown), "each channel is all old or all new"
+            assert live(store) == b.release_id or shown == [{"a"}, {"a"}], "channels follow, they never lead"
             assert publish_release(store, b).release_id == b.release_id
+        else:
+            break
         assert live(store) == b.release_id
+        assert [shown_by(store, channel) for channel in ("shopify", "jd")] == [{"b"}, {"b"}]
         assert len(notes(store)) == 2, "a rerun adds no second note"
         assert rollback(store, PROMOTION).release_id == a.release_id
-    assert "old" in outcomes
-    assert ("new" in outcomes) is after, "the pointer is the last thing written"
+    assert outcomes == sorted(outcomes, reverse=True), "old until one step, new from then on"
+    assert set(outcomes) == {"old", "new"}
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the call acts", "after it acted"])
@@ -248,7 +285,7 @@ def test_a_switch_that_was_noted_but_never_made_confuses_nobody(store: LocalStor
     a, b, c = (stocked(store, name) for name in "abc")
     publish_release(store, a)
     with pytest.raises(Crash):
-        publish_release(CrashingStore(store, 9, after=False), b)  # 3 files, manifest, pointer, list, note, put, replace
+        publish_release(CrashingStore(store, "current/618.json", after=False), b)
     assert len(notes(store)) == 2
     assert live(store) == a.release_id
     publish_release(store, c)
@@ -258,7 +295,7 @@ def test_a_switch_that_was_noted_but_never_made_confuses_nobody(store: LocalStor
 
 
 def test_readers_see_all_of_the_old_release_or_all_of_the_new(store: LocalStore) -> None:
-    manifests = [stocked(store, name, count=8) for name in "ab"]
+    manifests = [stocked(store, name, count=4, channels=("shopify", "jd")) for name in "ab"]
     publish_release(store, manifests[0])
     done = threading.Event()
     torn: list[object] = []
@@ -272,19 +309,46 @@ def test_readers_see_all_of_the_old_release_or_all_of_the_new(store: LocalStore)
             if len(names) != 1 or len(pictures) != 1 or manifest.release_id != pointer["release_id"]:
                 torn.append(pointer)
 
-    readers = [threading.Thread(target=read) for _ in range(3)]
+    def read_channel() -> None:
+        while not done.is_set():
+            if (names := shown_by(store, "jd")) not in ({"a"}, {"b"}):
+                torn.append(names)
+
+    readers = [threading.Thread(target=target) for target in (read, read, read_channel, read_channel)]
     for reader in readers:
         reader.start()
-    for turn in range(20):
+    for turn in range(10):
         publish_release(store, manifests[(turn + 1) % 2])
     done.set()
     for reader in readers:
         reader.join()
     assert torn == []
+    assert [shown_by(store, channel) for channel in ("shopify", "jd")] == [{"a"}, {"a"}]
+
+
+def test_a_channel_that_a_release_has_nothing_for_shows_nothing_and_comes_back_with_a_rollback(
+    store: LocalStore,
+) -> None:
+    both, one = stocked(store, "a", channels=("shopify", "jd")), stocked(store, "b")
+    publish_release(store, both)
+    publish_release(store, one)
+    assert (shown_by(store, "shopify"), shown_by(store, "jd")) == ({"b"}, set())
+    rollback(store, PROMOTION)
+    assert (shown_by(store, "shopify"), shown_by(store, "jd")) == ({"a"}, {"a"})
+
+
+def test_a_channel_whose_files_did_not_change_keeps_its_release(store: LocalStore) -> None:
+    a = stocked(store, "a", channels=("shopify", "jd"))
+    publish_release(store, a)
+    before = store.get("current/618/jd.json")
+    new = stocked(store, "b")
+    publish_release(store, build_manifest(PROMOTION, [*new.entries, *(e for e in a.entries if e.channel == "jd")]))
+    assert store.get("current/618/jd.json") == before
+    assert shown_by(store, "shopify") == {"b"}
 
 
 def test_of_two_publishers_at_once_each_wins_whole_or_is_told_to_try_again(store: LocalStore) -> None:
-    manifests = [stocked(store, f"p{n}") for n in range(6)]
+    manifests = [stocked(store, f"p{n}", channels=("shopify", "jd")) for n in range(6)]
     outcomes: list[str] = []
     start = threading.Barrier(len(manifests))
 
@@ -302,7 +366,9 @@ def test_of_two_publishers_at_once_each_wins_whole_or_is_told_to_try_again(store
         thread.join()
     assert live(store) in outcomes
     assert set(outcomes) <= {"told", *(manifest.release_id for manifest in manifests)}
-    assert len(notes(store)) == sum(outcome != "told" for outcome in outcomes)
+    names = {manifest.release_id: f"p{n}" for n, manifest in enumerate(manifests)}
+    assert [shown_by(store, channel) for channel in ("shopify", "jd")] == [{names[str(live(store))]}] * 2
+    assert len(notes(store)) >= sum(outcome != "told" for outcome in outcomes)
 
 
 def test_a_store_that_fails_is_a_storage_error_and_the_old_release_stands(store: LocalStore) -> None:
