@@ -96,6 +96,11 @@ CREATE TABLE due_delivery (event_id TEXT NOT NULL, receiver TEXT NOT NULL, owner
 CREATE INDEX due_delivery_when ON due_delivery (receiver, due_at_s);
 """
 
+_REPRICING = """
+CREATE TABLE repricing (seq {SEQ}, run_id TEXT NOT NULL, sku TEXT NOT NULL, payload TEXT NOT NULL, at TEXT NOT NULL);
+CREATE INDEX repricing_run ON repricing (run_id, seq);
+"""
+
 
 def _execute(connection: Connection, statements: str) -> None:
     for statement in statements.strip().split(";\n"):
@@ -114,10 +119,15 @@ def _m003_outbox(connection: Connection) -> None:
     _execute(connection, _OUTBOX)
 
 
+def _m004_repricing(connection: Connection) -> None:
+    _execute(connection, _REPRICING)
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Connection], None]], ...] = (
     ("first tables", _m001_first_tables),
     ("signatures of pictures", _m002_signatures),
     ("outbox of webhooks", _m003_outbox),
+    ("prices that changed before publishing", _m004_repricing),
 )
 """In order; the first is number 1."""
 

@@ -28,7 +28,7 @@ from zimage_core.domain import (
     Run,
     Shot,
 )
-from zimage_core.ledger import schema
+from zimage_core.ledger import prices, schema
 from zimage_core.ledger.rows import (
     RecordedVerdict,
     ReleaseEvent,
@@ -117,7 +117,10 @@ def promised_shots(connection: Connection, run_id: str, shard_id: str) -> list[s
 def promises(
     connection: Connection, run_id: str, shard_id: str | None, shot_ids: Iterable[str] | None = None
 ) -> list[Promise]:
-    """Return the promises of a run by ordinal: those of one shard (None = any), all of them or those of `shot_ids`."""
+    """Return the promises of a run by ordinal: those of one shard (None = any), all of them or those of `shot_ids`.
+
+    Their products have the latest price that is known of the run (see `prices`).
+    """
     table, product, shot = schema.promise, schema.product, schema.shot
     query = (
         select(table, product.c.payload.label("product_payload"), shot.c.payload.label("shot_payload"))
@@ -133,6 +136,9 @@ def promises(
         rows = rows_of(connection, query, table.c.shot_id, shot_ids)
     products: dict[str, Product] = {}
     found = [_promise(row, products) for row in rows]
+    repriced = prices.latest(connection, run_id)
+    if repriced:
+        found = [_with_latest_price(promise, repriced.get(promise.product.sku)) for promise in found]
     return sorted(found, key=lambda promise: (promise.ordinal, promise.shot.shot_id))
 
 
@@ -163,6 +169,12 @@ def _promise(row: RowMapping, products: dict[str, Product]) -> Promise:
         shard_id=row["shard_id"],
         ordinal=row["ordinal"],
     )
+
+
+def _with_latest_price(promise: Promise, now: Product | None) -> Promise:
+    if now is None:
+        return promise
+    return dataclasses.replace(promise, product=prices.with_price_of(promise.product, now))
 
 
 # ---------------------------------------------------------------- attempts, grades, verdicts, decisions

@@ -125,6 +125,10 @@ due_delivery = Table(
     _text("owner"), Column("tries", Integer, nullable=False), Column("due_at_s", Float(53), nullable=False),
 )  # fmt: skip
 
+repricing = Table(
+    "repricing", metadata, _seq(), _text("run_id"), _text("sku"), _text("payload"), _text("at"),
+)  # fmt: skip
+
 lease = Table(
     "lease", metadata, Column("shard_id", Text, primary_key=True), _text("owner"),
     Column("epoch", BigInteger, nullable=False), Column("expires_at_s", Float(53), nullable=False),

@@ -27,7 +27,7 @@ from zimage_core.domain import (
     SignedAttempt,
     Verdict,
 )
-from zimage_core.ledger import accounts, leases, looks, queries, rows, schema, writes
+from zimage_core.ledger import accounts, leases, looks, prices, queries, rows, schema, writes
 from zimage_core.ledger.database import Database, insert_new
 from zimage_core.ledger.leases import Lease
 from zimage_core.ledger.outbox import Outbox
@@ -132,6 +132,11 @@ class Ledger:
             with self._database.writing() as connection:
                 new += writes.promise(connection, batch)
         return new
+
+    def reprice(self, run_id: str, products: Sequence[Product]) -> int:
+        """Let these products' prices be the run's from now on; return how many are new. Promises are read with them."""
+        with self._database.writing() as connection:
+            return prices.record(connection, run_id, products, self._clock())
 
     def promised_shards(self, run_id: str) -> tuple[str, ...]:
         """Return the shards of a run in the order of their first promise."""
