@@ -21,7 +21,7 @@ from webhook_receiver import OLD_SECRET, SECRET, TAKEN, WebhookReceiver, receivi
 from zimage_core import clock as the_clock
 from zimage_core.ledger import Ledger, OutboxEvent
 from zimage_core.publishing.addresses import guarded
-from zimage_core.publishing.webhook_delivery import SCHEDULE_S, WebhookSender, deliver_due, wait_s
+from zimage_core.publishing.webhook_delivery import SCHEDULE_S, WebhookSender, deliver_due, wait_before_s
 from zimage_core.settings import load_publish_settings
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
@@ -39,9 +39,9 @@ def sending(*urls: str, **changed: Any) -> Iterator[WebhookSender]:
         yield sender
 
 
-def send(ledger: Ledger, sender: WebhookSender, clock: StandingClock, within_s: float = 0.5) -> dict[str, int]:
+def send(ledger: Ledger, sender: WebhookSender, clock: StandingClock, wait_s: float = 0.5) -> dict[str, int]:
     """One pass; it does not wait for what is due later."""
-    return dict(deliver_due(ledger.outbox, sender, within_s=within_s, now=clock, elapsed_s=lambda: 0.0))
+    return dict(deliver_due(ledger.outbox, sender, wait_s=wait_s, now=clock, elapsed_s=lambda: 0.0))
 
 
 def told(ledger: Ledger, sender: WebhookSender, *events: OutboxEvent) -> None:
@@ -86,7 +86,7 @@ def test_whatever_a_receiver_does_wrong_it_is_told_again_later(
 ) -> None:
     with receiving(FAULTS[fault], TAKEN) as erp, sending(erp.url, webhook_timeout_s=0.5) as sender:
         told(ledger, sender)
-        assert send(ledger, sender, clock, within_s=0.0) == {"failed": 1}
+        assert send(ledger, sender, clock, wait_s=0.0) == {"failed": 1}
         (one,) = ledger.outbox.deliveries()
         assert one.state == "waiting"
         assert one.sentence
@@ -98,7 +98,7 @@ def test_whatever_a_receiver_does_wrong_it_is_told_again_later(
 def test_a_receiver_that_is_not_there_is_told_again_later(ledger: Ledger, clock: StandingClock) -> None:
     with sending(f"http://127.0.0.1:{closed_port()}/") as sender:
         told(ledger, sender)
-        assert send(ledger, sender, clock, within_s=0.0) == {"failed": 1}
+        assert send(ledger, sender, clock, wait_s=0.0) == {"failed": 1}
 
 
 def test_a_redirect_to_a_private_address_is_not_followed(ledger: Ledger, clock: StandingClock) -> None:
@@ -106,7 +106,7 @@ def test_a_redirect_to_a_private_address_is_not_followed(ledger: Ledger, clock: 
         away = Answer(307, headers={"Location": f"{metadata.url}/latest/meta-data"})
         with receiving(away) as erp, sending(erp.url) as sender:
             told(ledger, sender)
-            assert send(ledger, sender, clock, within_s=0.0) == {"failed": 1}
+            assert send(ledger, sender, clock, wait_s=0.0) == {"failed": 1}
         assert metadata.seen == []
     assert "redirect" in ledger.outbox.deliveries()[0].sentence
 
@@ -116,14 +116,14 @@ def test_tries_follow_the_schedule_and_end_in_the_dead_letters(ledger: Ledger, c
         told(ledger, sender)
         receiver = next(iter(sender.receivers))
         for tries in range(1, len(SCHEDULE_S)):
-            assert send(ledger, sender, clock, within_s=0.0) == {"failed": 1}
+            assert send(ledger, sender, clock, wait_s=0.0) == {"failed": 1}
             due_at = ledger.outbox.next_due([receiver])
             assert due_at is not None
             waits_s = (due_at - clock.now).total_seconds()
             assert 0 <= waits_s <= SCHEDULE_S[tries]
-            assert waits_s == pytest.approx(wait_s(event().event_id, receiver, tries), abs=1e-5)
+            assert waits_s == pytest.approx(wait_before_s(event().event_id, receiver, tries), abs=1e-5)
             clock.pass_s(SCHEDULE_S[tries])
-        assert send(ledger, sender, clock, within_s=0.0) == {"dead": 1}
+        assert send(ledger, sender, clock, wait_s=0.0) == {"dead": 1}
         clock.pass_s(1e7)
         assert send(ledger, sender, clock) == {}
         assert len(erp.told) == len(SCHEDULE_S) == 10
@@ -132,7 +132,7 @@ def test_tries_follow_the_schedule_and_end_in_the_dead_letters(ledger: Ledger, c
 
 
 def test_waits_are_spread_over_the_whole_of_the_schedule() -> None:
-    drawn = [wait_s(f"evt_{n}", "erp", 2) for n in range(400)]
+    drawn = [wait_before_s(f"evt_{n}", "erp", 2) for n in range(400)]
     assert min(drawn) < 0.05 * SCHEDULE_S[2]
     assert max(drawn) > 0.95 * SCHEDULE_S[2]
     assert sum(drawn) / len(drawn) == pytest.approx(SCHEDULE_S[2] / 2, rel=0.1)
@@ -144,7 +144,7 @@ def test_a_busy_receiver_says_when_to_come_back(
 ) -> None:
     with receiving(Answer(429, headers={"Retry-After": asked}), TAKEN) as erp, sending(erp.url) as sender:
         told(ledger, sender)
-        send(ledger, sender, clock, within_s=0.0)
+        send(ledger, sender, clock, wait_s=0.0)
         due_at = ledger.outbox.next_due(list(sender.receivers))
         assert due_at is not None
         assert least_s - 1e-5 <= (due_at - clock.now).total_seconds() <= max(least_s, SCHEDULE_S[1]) + 1e-5
@@ -188,7 +188,13 @@ def test_a_pass_waits_for_what_is_due_soon_and_ends_on_time(ledger: Ledger, cloc
         told(ledger, sender)
         started = clock.now.timestamp()
         ended = deliver_due(
-            ledger.outbox, sender, within_s=10, now=clock, sleep=sleep, elapsed_s=lambda: clock.now.timestamp()
+            ledger.outbox,
+            sender,
+            wait_s=10,
+            within_s=10,
+            now=clock,
+            sleep=sleep,
+            elapsed_s=lambda: clock.now.timestamp(),
         )
         assert dict(ended) == {"failed": 1, "delivered": 1}
         assert clock.now.timestamp() - started <= SCHEDULE_S[1]
@@ -211,7 +217,7 @@ def test_an_address_of_this_machine_is_not_called_unless_that_is_meant(ledger: L
         inside = guarded(private=False, resolve=lambda _: ["127.0.0.1"])
         with sending(erp.url, addresses_of=inside) as sender:
             told(ledger, sender)
-            assert send(ledger, sender, clock, within_s=0.0) == {"failed": 1}
+            assert send(ledger, sender, clock, wait_s=0.0) == {"failed": 1}
         assert erp.server.seen == []
     assert "ZIMAGE_PUBLISH_WEBHOOK_PRIVATE" in ledger.outbox.deliveries()[0].sentence
 
@@ -246,7 +252,7 @@ def test_no_secret_is_written_anywhere(ledger: Ledger, clock: StandingClock, cap
     echo = Answer(500, b'{"error":"bad token s3cret-token"}')
     with caplog.at_level(logging.DEBUG), receiving(echo) as erp, sending(erp.url) as sender:
         told(ledger, sender)
-        send(ledger, sender, clock, within_s=0.0)
+        send(ledger, sender, clock, wait_s=0.0)
         shown = caplog.text + repr(ledger.outbox.deliveries()) + repr(sender.receivers)
     assert "bad token ***" in shown
     assert "s3cret-token" not in shown

@@ -16,4 +16,4 @@ if __name__ == "__main__":
     )
     standing = datetime.fromisoformat(now)
     with Ledger.open(ledger_url, clock=lambda: standing) as ledger, WebhookSender(settings) as sender:
-        deliver_due(ledger.outbox, sender, within_s=60, now=lambda: standing)
+        deliver_due(ledger.outbox, sender, wait_s=60, now=lambda: standing)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, select, upd
 
 from zimage_core.clock import fresh_id
 from zimage_core.errors import LedgerError
+from zimage_core.ledger import schema
 from zimage_core.ledger.database import Database, insert_into, insert_new
 from zimage_core.ledger.queries import chunks, rows_of
 from zimage_core.ledger.rows import time_text
@@ -207,6 +208,13 @@ class Outbox:
                 if limit is not None and len(found) >= limit:
                     return found[:limit]
         return found
+
+    def attempt_moments(self, attempt_ids: Iterable[str]) -> dict[str, datetime]:
+        """Return when each of these attempts was recorded, for those that are there: what `generatedAt` says."""
+        table = schema.attempt
+        with self._database.reading() as connection:
+            found = rows_of(connection, select(table.c.attempt_id, table.c.at), table.c.attempt_id, attempt_ids)
+            return {row["attempt_id"]: datetime.fromisoformat(row["at"]) for row in found}
 
     def _is_gone(self, connection: Connection, receiver: str) -> bool:
         column = delivery.c

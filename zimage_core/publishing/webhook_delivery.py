@@ -9,6 +9,7 @@ the next try off.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -131,7 +132,7 @@ def _masked(text: str, receiver: Receiver) -> str:
     return text
 
 
-def wait_s(event_id: str, receiver_id: str, tries: int, retry_after_s: float | None = None) -> float:
+def wait_before_s(event_id: str, receiver_id: str, tries: int, retry_after_s: float | None = None) -> float:
     """Return how long to wait after so many tries (1 to 9): a random share of the schedule's wait.
 
     The share depends on the event, the receiver and the number of tries alone. Retry-After is the least, up to a day.
@@ -145,25 +146,26 @@ def deliver_due(
     outbox: Outbox,
     sender: WebhookSender,
     *,
-    within_s: float,
+    wait_s: float,
+    within_s: float = math.inf,
     now: Callable[[], datetime] = clock.now,
     sleep: Callable[[float], object] | None = None,
     elapsed_s: Callable[[], float] = clock.elapsed_s,
 ) -> Counter[DeliveryOutcome]:
-    """Send what is due, and what becomes due `within_s` seconds from now; return how many tries ended how.
+    """Send what is due, and what becomes due `wait_s` seconds from now; return how many tries ended how.
 
     Each receiver has a thread of its own, so a slow one keeps no other waiting; one that fails three times in a row is
     left alone until the next call. No try begins after `within_s`, and the last may take the timeout longer. A ledger
     that is busy ends the pass of that receiver; what it had in hand is sent again when its lease is over.
     """
-    ends_s = elapsed_s() + within_s
+    started_s = elapsed_s()
     pause = sleep or threading.Event().wait
 
     def serve(receiver_id: str) -> Counter[DeliveryOutcome]:
         ended: Counter[DeliveryOutcome] = Counter()
         failures = 0
         try:
-            while failures < FAILURES_IN_A_ROW and elapsed_s() <= ends_s:
+            while failures < FAILURES_IN_A_ROW and elapsed_s() - started_s <= within_s:
                 claimed = outbox.claim([receiver_id], _lease_s(sender))
                 if claimed is not None:
                     outcome = _try_once(outbox, sender, claimed, now)
@@ -171,7 +173,7 @@ def deliver_due(
                     ended[outcome] += 1
                     continue
                 due_at = outbox.next_due([receiver_id])
-                left_s = ends_s - elapsed_s()
+                left_s = min(wait_s, within_s) - (elapsed_s() - started_s)
                 if due_at is None or (due_at - now()).total_seconds() > left_s:
                     break
                 pause(max(0.001, (due_at - now()).total_seconds()))
@@ -207,7 +209,7 @@ def _try_once(
             outcome = "dead"
         else:
             outcome = "failed"
-            wait = wait_s(claimed.event.event_id, claimed.receiver, tries, sent.retry_after_s)
+            wait = wait_before_s(claimed.event.event_id, claimed.receiver, tries, sent.retry_after_s)
             due_at = now() + timedelta(seconds=wait)
         log.warning("Webhook %s to %s, try %d: %s", claimed.event.event_id, name, tries, sent.sentence)
     outbox.record(claimed, outcome, sentence=sent.sentence, status=sent.status, seconds=sent.seconds, due_at=due_at)
