@@ -126,6 +126,8 @@ class FaultProxy(SmallServer):
         finally:
             connection.close()
         kept = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
+        if seen.method == "HEAD":  # its length is that of a body which does not come
+            kept["Content-Length"] = response.headers.get("content-length", "0")
         if "json" in response.headers.get("content-type", ""):
             body = body.replace(self.target.encode(), self.url.encode())
         return Answer(response.status, body, kept)

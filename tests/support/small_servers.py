@@ -102,7 +102,7 @@ class SmallServer:
             def handle_one(self) -> None:
                 outer._handle(self)
 
-            do_GET = do_POST = handle_one  # noqa: N815 - the names http.server looks for
+            do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = handle_one  # noqa: N815 - the names http.server looks for
 
             def log_message(self, *_: object) -> None:
                 """Keep quiet."""

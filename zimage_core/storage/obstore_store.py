@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,13 @@ from zimage_core.storage.refusals import Act, not_s3, refusal, unreachable, untr
 if TYPE_CHECKING:
     from obstore.store import S3Store as Rust
 
-RETRIES = 4  # five tries, as through boto3
+TRIES = 5  # as through boto3
+FIRST_PAUSE_S = 0.1
+WHOLE_REQUEST_S = 600.0
 RETRYING_FOR = timedelta(seconds=180)
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_RETRIED = re.compile(r"after [1-9]\d* retries")
 _STATUS = re.compile(r"\b([1-5]\d\d) (?:[A-Z][A-Za-z]+)")
 
 
@@ -49,25 +53,28 @@ class ObstoreWire:
         self._rust = _rust(address)
 
     def write(self, key: str, data: bytes, headers: Headers, *, absent: bool = False, match: str | None = None) -> Sent:
-        """PUT an object; in parts, by obstore itself, where it is large and nothing is asked of the key."""
+        """PUT an object. What obstore does not try again by itself, a broken conditional write, is tried again here."""
         attributes = {"Content-Type": headers.content_type, "sha256": headers.sha256}
         if headers.cache_control is not None:
             attributes["Cache-Control"] = headers.cache_control
         mode: Any = "create" if absent else {"e_tag": f'"{match}"'} if match else "overwrite"
-        try:
-            answer = self._obstore.put(self._rust, key, data, attributes=attributes, mode=mode, use_multipart=False)
-        except (self._obstore.exceptions.AlreadyExistsError, self._obstore.exceptions.PreconditionError):
-            return Sent(None)
-        except Exception as error:
-            if mode != "overwrite" and _seen(error)[1] == 501:
-                return Sent(None, supported=False)
-            if mode != "overwrite" and isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
-                return Sent(None)
-            raise self._sentence(error, "written", key) from error
-        etag = answer["e_tag"]
-        if not etag:
-            raise not_s3(self._address, "written", key)
-        return Sent(etag.strip('"'))
+        number = 0
+        while True:
+            try:
+                answer = self._obstore.put(self._rust, key, data, attributes=attributes, mode=mode, use_multipart=False)
+            except (self._obstore.exceptions.AlreadyExistsError, self._obstore.exceptions.PreconditionError):
+                return Sent(None, retried=number > 0)
+            except Exception as error:
+                if mode != "overwrite" and (refused := _condition(error)) is not None:
+                    return refused
+                if mode == "overwrite" or number + 1 == TRIES or not _broke_off(error):
+                    raise self._sentence(error, "written", key) from error
+                time.sleep(FIRST_PAUSE_S * 2**number)
+                number += 1
+            else:
+                if not answer["e_tag"]:
+                    raise not_s3(self._address, "written", key)
+                return Sent(answer["e_tag"].strip('"'), retried=number > 0)
 
     def read(self, key: str) -> Fetched:
         """GET an object."""
@@ -137,6 +144,19 @@ class ObstoreWire:
         return unreachable(self._address, act, key, "it could not be reached, or stopped answering")
 
 
+def _condition(error: Exception) -> Sent | None:
+    """Read an error of a conditional write: nothing there to match, or such conditions are not known there."""
+    code, status = _seen(error)
+    if status == 501 or code == "NotImplemented":
+        return Sent(None, supported=False)
+    return Sent(None) if code == "NoSuchKey" else None
+
+
+def _broke_off(error: Exception) -> bool:
+    """Tell whether a call ended without an answer and obstore did not try it again."""
+    return _seen(error) == ("", 0) and _RETRIED.search(str(error)) is None
+
+
 def _seen(error: Exception) -> tuple[str, int]:
     """Return the S3 code and HTTP status that obstore put into an error's words, ('', 0) for none."""
     text = str(error)
@@ -150,7 +170,7 @@ def _seen(error: Exception) -> tuple[str, int]:
 def _rust(address: BucketAddress) -> Rust:
     from obstore.store import S3Store as Rust
 
-    config: Any = {"bucket": address.bucket, "region": address.region or "us-east-1"}
+    config: Any = {"bucket": address.bucket, "disable_bulk_delete": True, "region": address.region or "us-east-1"}
     config["virtual_hosted_style_request"] = in_host = _is_in_host(address)
     if address.endpoint is not None:
         parts = urlsplit(address.endpoint)
@@ -161,6 +181,7 @@ def _rust(address: BucketAddress) -> Rust:
         "allow_http": (address.endpoint or "").startswith("http://"),
         "connect_timeout": timedelta(seconds=min(10.0, address.timeout_s)),
         "read_timeout": timedelta(seconds=address.timeout_s),
+        "timeout": timedelta(seconds=max(WHOLE_REQUEST_S, address.timeout_s)),
         "pool_max_idle_per_host": str(address.threads),
     }
     if address.access_key_id is not None and address.secret_access_key is not None:
@@ -168,7 +189,7 @@ def _rust(address: BucketAddress) -> Rust:
         config["secret_access_key"] = address.secret_access_key.get_secret_value()
         if address.session_token is not None:
             config["session_token"] = address.session_token.get_secret_value()
-    retrying: Any = {"max_retries": RETRIES, "retry_timeout": RETRYING_FOR}
+    retrying: Any = {"max_retries": TRIES - 1, "retry_timeout": RETRYING_FOR}
     return Rust(config=config, client_options=options, retry_config=retrying, credential_provider=_chain(address))
 
 
