@@ -62,25 +62,29 @@ class Encoded:
 
 
 def encode(
-    rgb: NDArray[np.uint8],
+    pixels: NDArray[np.uint8],
     file_format: Format,
     *,
     max_bytes: int,
     xmp: bytes | None = None,
     start_quality: int | None = None,
 ) -> Encoded:
-    """Return (H, W, 3) sRGB pixels as a file of at most `max_bytes`, at the best quality up to `start_quality`.
+    """Return sRGB pixels as a file of at most `max_bytes`, at the best quality up to `start_quality`.
+
+    They are (H, W, 3), or (H, W, 4) with straight alpha last, which JPEG cannot hold: lay them over a colour first.
 
     The quality is searched by bisection between the format's floor and its start, so the answer depends on the pixels
     alone. Raises ImageError when even the floor is too large: a worse picture is not what was promised.
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ImageError(f"Only uint8 RGB pixels can be encoded, not {rgb.dtype} of shape {rgb.shape}.")
+    if pixels.ndim != 3 or pixels.shape[2] not in {3, 4} or pixels.dtype != np.uint8:
+        raise ImageError(f"Only uint8 RGB or RGBA pixels can be encoded, not {pixels.dtype} of shape {pixels.shape}.")
+    if pixels.shape[2] == 4 and file_format == "jpeg":
+        raise ImageError("A JPEG holds no transparency; lay the picture over a colour before it is encoded.")
     if xmp is not None and file_format == "jpeg" and len(xmp) > MAX_JPEG_XMP_BYTES:
         raise ImageError(f"The XMP packet has {len(xmp)} bytes; a JPEG holds at most {MAX_JPEG_XMP_BYTES}.")
     rule = FORMATS[file_format]
     start = max(rule.floor_quality, start_quality or rule.start_quality)
-    image = Image.fromarray(np.ascontiguousarray(rgb))
+    image = Image.fromarray(np.ascontiguousarray(pixels))
     data = _write(image, file_format, start, xmp)
     if len(data) <= max_bytes:
         return Encoded(data, start, rule.media_type, rule.extension)
@@ -94,7 +98,7 @@ def encode(
         else:
             high = quality - 1
     if best is None:
-        height, width = rgb.shape[:2]
+        height, width = pixels.shape[:2]
         raise ImageError(
             f"A {width} x {height} px {file_format} needs {len(data)} bytes at quality "
             f"{rule.floor_quality}, the lowest that is fit to be seen; the limit is {max_bytes} bytes."

@@ -1,8 +1,8 @@
-"""One picture to one channel file: choose, crop, scale down, encode within the limit, seal, and read it all back.
+"""One picture to one channel file: crop, scale down, label, encode within the limit, seal, sign, and read it all back.
 
-A channel that allows no overlay gets the bare attempt. Nothing is ever scaled up: a master smaller than the channel's
-size gives the largest file of the channel's shape that it can fill, and below the channel's smallest useful size it is
-refused. The channel's rules are held against the decoded bytes, not against what we meant to write.
+A channel that allows no overlay gets the bare attempt. Transparency is kept where the format holds it and the channel
+does not ask for white; elsewhere the picture is laid over white. The channel's rules are held against the decoded
+bytes, not against what we meant to write.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zimage_core.domain import Channel, content_id
+from zimage_core.domain import Box, Channel, content_id
 from zimage_core.errors import ImageError, PublishError
 from zimage_core.imaging.encode import FORMATS, Encoded, encode, encoder_fingerprint
+from zimage_core.publishing.credentials import Credential, CredentialSigner, read_credential
+from zimage_core.publishing.frames import Frame, RenditionRefusal, frame_of
 from zimage_core.publishing.seal import SealFacts, expected_seal, read_seal, seal_packet
+from zimage_core.publishing.visible_label import Labelled, draw_visible_label, label_fingerprint
 
-# Masters are multiples of 16 px, so a 790 px square comes from 800 px and loses nothing; 3 % is trimmed at most.
-MAX_CROP_RATIO = 0.03
+__all__ = ["RenditionBytes", "RenditionRefusal", "fill_ratio", "make_rendition", "rendition_id_of", "white_background"]
 
 # White background, measured on JPEGs of 49 cut-outs on pure white: the share of true background at >= 250 was >= .9992
 # at any quality >= 75, while exactly 255 fails on every JPEG because of ringing (.9945 at q92).
@@ -36,9 +39,17 @@ _MIN_RUN_PX = 3  # rows and columns with fewer foreground pixels are specks
 _FILL_TOLERANCE = 0.005  # the product's edge is soft over a pixel or two
 
 
+_LATER = {"visible_label": False, "source_type": "exact", "signed_by": ""}  # facts that ids from before did not hold
+_LABEL_TOLERANCE = 16.0  # levels; at the formats' lowest quality the label's box differs by 7 on average
+
+
 @dataclass(frozen=True, slots=True)
 class RenditionBytes:
-    """A finished channel file. `overlay_drawn` says whether it shows the finished picture or the bare attempt."""
+    """A finished channel file. `overlay_drawn` says whether it shows the finished picture or the bare attempt.
+
+    `frame` is what of the master it shows; `label_box` hugs the letters of the visible AI label, in pixels of the file;
+    `credential` is the C2PA credential as read back. Both are None where there is none.
+    """
 
     channel: str
     data: bytes
@@ -49,56 +60,99 @@ class RenditionBytes:
     height_px: int
     quality: int
     overlay_drawn: bool
+    frame: Frame
+    label_box: Box | None = None
+    credential: Credential | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RenditionRefusal:
-    """Why a channel gets no file of this picture. `code` is one of too_small, wrong_shape, not_white, too_little_fill,
-    too_many_bytes, label_lost, unreadable."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Wanted:
+    """What the file must turn out to be: pixels before encoding, the facts its labels tell, the label people see."""
 
-    channel: str
-    code: str
-    reason: str
+    pixels: NDArray[np.uint8]
+    channel: Channel
+    facts: SealFacts
+    label: Labelled | None
+    signer: CredentialSigner | None
 
 
 def rendition_id_of(finished_key: str, channel: Channel, seal: SealFacts) -> str:
     """Return the id of a rendition before it is made: the pixels, the channel's rules, the labels, the encoder.
 
-    Where and when the rules were looked up is not part of it; an encoder update is.
+    Where and when the rules were looked up is not part of it; an encoder update is, and so is who signs
+    (`seal.signed_by`). Signed bytes differ each time they are made: two files of one id show and say the same.
     """
     rules = dataclasses.replace(channel, source="", verified_on=channel.verified_on.min)
-    return content_id("rendition", finished_key, rules, seal, encoder_fingerprint(channel.format))
+    facts = dataclasses.asdict(seal)
+    told = {name: fact for name, fact in facts.items() if name not in _LATER or fact != _LATER[name]}
+    label = (label_fingerprint(),) if seal.visible_label else ()
+    return content_id("rendition", finished_key, rules, told, encoder_fingerprint(channel.format), *label)
 
 
 def make_rendition(
-    attempt_rgb: NDArray[np.uint8], finished_rgb: NDArray[np.uint8], channel: Channel, *, seal: SealFacts
+    attempt_rgb: NDArray[np.uint8],
+    finished_rgb: NDArray[np.uint8],
+    channel: Channel,
+    *,
+    seal: SealFacts,
+    product_alpha: NDArray[np.uint8] | None = None,
+    text_boxes: Sequence[Box] = (),
+    signer: CredentialSigner | None = None,
 ) -> RenditionBytes | RenditionRefusal:
-    """Return the channel's file of a picture, or why it gets none. Both arrays are (H, W, 3) uint8 sRGB masters.
+    """Return the channel's file of a picture, or why it gets none. Both arrays are sRGB uint8 masters of one size.
 
-    `seal.text_drawn` is set here, from whether the channel gets the finished picture and that differs from the attempt.
+    They are (H, W, 3), or (H, W, 4) with straight alpha. `seal.text_drawn` is set here, from whether the channel gets
+    the finished picture and that differs from the attempt. With `seal.visible_label` the label stands clear of
+    `product_alpha` (H, W; None = not known) and of `text_boxes`, what the finished picture's texts cover; both are in
+    pixels of the master. `signer` is the one whose fingerprint is `seal.signed_by`.
+
+    Raises PublishError when the file cannot be signed, ConfigurationError when the label's font is missing.
     """
     overlay_drawn = channel.overlay_allowed and not np.array_equal(attempt_rgb, finished_rgb)
     facts = dataclasses.replace(seal, text_drawn=overlay_drawn)
-    sized = _sized(finished_rgb if channel.overlay_allowed else attempt_rgb, channel)
-    if isinstance(sized, RenditionRefusal):
-        return sized
+    master = finished_rgb if channel.overlay_allowed else attempt_rgb
+    frame = frame_of(master.shape[1], master.shape[0], channel)
+    if isinstance(frame, RenditionRefusal):
+        return frame
+    pixels, label = _fit_for(frame.cut(master), channel), None
+    if facts.visible_label:
+        label = draw_visible_label(
+            pixels,
+            language=channel.language,
+            product_alpha=None if product_alpha is None else frame.cut(product_alpha),
+            taken=[frame.map(box) for box in text_boxes] if overlay_drawn else (),
+        )
+        if label is None:
+            return RenditionRefusal(
+                channel.slug,
+                "no_free_corner",
+                f"{channel.slug} wants an AI label that people see, and product or texts reach into every corner.",
+            )
+        pixels = label.pixels
+    wanted = _Wanted(pixels, channel, facts, label, signer)
     try:
-        encoded = encode(sized, channel.format, max_bytes=channel.max_bytes, xmp=seal_packet(facts))
+        encoded = _written(wanted)
     except ImageError as error:
         return RenditionRefusal(channel.slug, "too_many_bytes", error.sentence)
-    refusal = _broken_rule(encoded, sized, channel, facts)
+    refusal = _broken_rule(encoded, wanted)
     if refusal is not None:
         return refusal
+    credential = _kept_credential(encoded, wanted)
+    if isinstance(credential, RenditionRefusal):
+        return credential
     return RenditionBytes(
         channel=channel.slug,
         data=encoded.data,
         sha256=hashlib.sha256(encoded.data).hexdigest(),
         media_type=encoded.media_type,
         extension=encoded.extension,
-        width_px=sized.shape[1],
-        height_px=sized.shape[0],
+        width_px=frame.width_px,
+        height_px=frame.height_px,
         quality=encoded.quality,
         overlay_drawn=overlay_drawn,
+        frame=frame,
+        label_box=None if label is None else label.box,
+        credential=credential,
     )
 
 
@@ -132,56 +186,85 @@ def fill_ratio(rgb: NDArray[np.uint8]) -> float:
     return float(max((rows[-1] - rows[0] + 1) / height, (columns[-1] - columns[0] + 1) / width))
 
 
-def _sized(rgb: NDArray[np.uint8], channel: Channel) -> NDArray[np.uint8] | RenditionRefusal:
-    height, width = rgb.shape[:2]
-    scale = min(width / channel.width_px, height / channel.height_px)
-    crop_w, crop_h = round(channel.width_px * scale), round(channel.height_px * scale)
-    lost = 1.0 - (crop_w * crop_h) / (width * height)
-    if lost > MAX_CROP_RATIO:
-        return RenditionRefusal(
-            channel.slug,
-            "wrong_shape",
-            f"The master is {width} x {height} px; to get the shape {channel.width_px} x {channel.height_px} of "
-            f"{channel.slug}, {lost:.0%} of it would be cut away, and at most {MAX_CROP_RATIO:.0%} may.",
-        )
-    out_w, out_h = min(channel.width_px, crop_w), min(channel.height_px, crop_h)
-    if min(out_w, out_h) < channel.min_short_side_px:
-        return RenditionRefusal(
-            channel.slug,
-            "too_small",
-            f"The master is {width} x {height} px and is not scaled up; {channel.slug} needs a short side of at least "
-            f"{channel.min_short_side_px} px.",
-        )
-    left, top = (width - crop_w) // 2, (height - crop_h) // 2
-    cropped = rgb[top : top + crop_h, left : left + crop_w]
-    if (out_w, out_h) == (crop_w, crop_h):
-        return np.ascontiguousarray(cropped)
-    # Pillow's Lanczos widens its kernel with the factor; OpenCV's does not and aliases (12 dB on a zone plate).
-    return np.asarray(Image.fromarray(cropped).resize((out_w, out_h), Image.Resampling.LANCZOS))
+def _fit_for(pixels: NDArray[np.uint8], channel: Channel) -> NDArray[np.uint8]:
+    """Return the pixels without alpha where all is opaque, and over white where the file can show no transparency."""
+    if pixels.shape[2] == 3:
+        return pixels
+    alpha = pixels[..., 3:].astype(np.uint16)
+    if int(alpha.min()) == 255:
+        return np.ascontiguousarray(pixels[..., :3])
+    if channel.format != "jpeg" and channel.background != "white":
+        return pixels
+    over = pixels[..., :3].astype(np.uint16) * alpha + np.uint16(255) * (255 - alpha)
+    return np.asarray((over + 127) // 255, dtype=np.uint8)
 
 
-def _broken_rule(
-    encoded: Encoded, sized: NDArray[np.uint8], channel: Channel, facts: SealFacts
-) -> RenditionRefusal | None:
-    height, width = sized.shape[:2]
+def _written(wanted: _Wanted) -> Encoded:
+    """Return the sealed and, where somebody signs, signed file within the channel's limit. Raises ImageError."""
+    channel, packet = wanted.channel, seal_packet(wanted.facts)
+    encoded = encode(wanted.pixels, channel.format, max_bytes=channel.max_bytes, xmp=packet)
+    if wanted.signer is None:
+        return encoded
+    signed = wanted.signer.sign(encoded.data, encoded.media_type, wanted.facts)
+    grown = len(signed) - len(encoded.data)
+    if len(signed) > channel.max_bytes:  # the signature's room is known now; a tenth more, for a longer time stamp
+        room = channel.max_bytes - grown - grown // 10
+        encoded = encode(wanted.pixels, channel.format, max_bytes=room, xmp=packet)
+        signed = wanted.signer.sign(encoded.data, encoded.media_type, wanted.facts)
+        if len(signed) > channel.max_bytes:
+            raise ImageError(f"The signed file has {len(signed)} bytes; the limit is {channel.max_bytes} bytes.")
+    return dataclasses.replace(encoded, data=signed)
+
+
+def _broken_rule(encoded: Encoded, wanted: _Wanted) -> RenditionRefusal | None:
+    channel = wanted.channel
+    height, width, depth = wanted.pixels.shape
     try:
         with Image.open(io.BytesIO(encoded.data)) as image:
-            written = (image.format or "").lower(), image.size
-            decoded = np.asarray(image.convert("RGB"))
+            written = (image.format or "").lower(), image.size, image.has_transparency_data
+            decoded = np.array(image.convert("RGB"))
     except OSError as error:
         return RenditionRefusal(channel.slug, "unreadable", f"The encoded file cannot be decoded again: {error}.")
-    if written != (channel.format, (width, height)) or FORMATS[channel.format].media_type != encoded.media_type:
+    meant = channel.format, (width, height), depth == 4
+    if written != meant or FORMATS[channel.format].media_type != encoded.media_type:
         return RenditionRefusal(
             channel.slug, "unreadable", f"A {width} x {height} px {channel.format} was written, but {written} was read."
         )
     try:
-        kept = read_seal(encoded.data) == expected_seal(facts)
+        kept = read_seal(encoded.data) == expected_seal(wanted.facts)
         reason = "The labels read back from the file are not those that were written."
     except PublishError as error:
         kept, reason = False, error.sentence
     if not kept:
         return RenditionRefusal(channel.slug, "label_lost", reason)
+    if wanted.label is not None:
+        box = wanted.label.plate
+        shown, meant_rgb = (
+            pixels[box.y_px : box.bottom_px, box.x_px : box.right_px, :3].astype(np.float32)
+            for pixels in (decoded, wanted.pixels)
+        )
+        if float(np.abs(shown - meant_rgb).mean()) > _LABEL_TOLERANCE:
+            return RenditionRefusal(channel.slug, "label_lost", "The visible AI label does not show in the file.")
+        decoded[box.y_px : box.bottom_px, box.x_px : box.right_px] = 255  # neither product nor a stain on white
     return _broken_white_rule(decoded, channel) if channel.background == "white" else None
+
+
+def _kept_credential(encoded: Encoded, wanted: _Wanted) -> Credential | RenditionRefusal | None:
+    if wanted.signer is None:
+        return None
+    try:
+        credential = read_credential(encoded.data, encoded.media_type)
+    except PublishError as error:
+        return RenditionRefusal(wanted.channel.slug, "label_lost", error.sentence)
+    meant = expected_seal(wanted.facts).digital_source_type
+    if credential is None or credential.state == "invalid" or credential.digital_source_type != meant:
+        problems = ", ".join(credential.problems) if credential is not None else "it is not there"
+        return RenditionRefusal(
+            wanted.channel.slug,
+            "label_lost",
+            f"The content credential does not read back: {problems or 'other words'}.",
+        )
+    return credential
 
 
 def _broken_white_rule(decoded: NDArray[np.uint8], channel: Channel) -> RenditionRefusal | None:

@@ -15,21 +15,18 @@ all of it, so nothing may touch a file after this.
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from typing import Literal
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape, quoteattr
-
-from defusedxml import DefusedXmlException, ElementTree
-from PIL import Image
 
 from zimage_core.domain import Language, Mode
 from zimage_core.errors import PublishError
-from zimage_core.imaging.encode import PNG_XMP_KEYWORD
+from zimage_core.publishing.xmp import NAMESPACES, alternatives, packet_of, parse_packet, simple_property
 
 EngineKind = Literal["procedural", "trained"]
+SourceType = Literal["exact", "trained"]
 
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
@@ -55,13 +52,6 @@ _SOURCE_TYPES: dict[tuple[EngineKind, Mode], str] = {
     ("trained", "text"): "trainedAlgorithmicMedia",
 }
 
-_NAMESPACES = {
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-    "Iptc4xmpCore": "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/",
-    "TC260": "http://www.tc260.org.cn/ns/AIGC/1.0/",
-    "xmpMM": "http://ns.adobe.com/xap/1.0/mm/",
-}
 _LANGUAGE_TAGS: dict[Language, str] = {"zh": "zh-CN", "en": "en"}
 _PACKET_ID = "W5M0MpCehiHzreSzNTczkc9d"  # fixed by the XMP specification, part 1, 7.3.2
 
@@ -71,7 +61,11 @@ class SealFacts:
     """What is known of a picture's making. `mode` is the mode that really made it (a change may have replaced it).
 
     `producer` is the organisation or system that answers for AI-made content (GB 45438 ContentProducer); `content_id`
-    names the finished pixels; `text_drawn` says whether badge, price or caption were drawn over it.
+    names the finished pixels; `text_drawn` says whether badge, price or caption were drawn over it, `visible_label`
+    whether a label that people see is to be. `source_type` is "trained" for a channel that knows no composites: there
+    everything with generated pixels is named trainedAlgorithmicMedia (Google Merchant Center's help asks for that one
+    by name). `signed_by` is the fingerprint of the certificate that signs the file (`CredentialSigner.fingerprint`),
+    empty where none does: it is not written, but another one makes another file.
     """
 
     engine: str
@@ -82,6 +76,9 @@ class SealFacts:
     language: Language
     producer: str = "zimage"
     text_drawn: bool = False
+    visible_label: bool = False
+    source_type: SourceType = "exact"
+    signed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ def engine_kind(engine: str) -> EngineKind:
     return "procedural" if engine in PROCEDURAL_ENGINES else "trained"
 
 
-def digital_source_type(engine: str, mode: Mode, *, text_drawn: bool = False) -> str:
+def digital_source_type(engine: str, mode: Mode, *, text_drawn: bool = False, named: SourceType = "exact") -> str:
     """Return the IPTC DigitalSourceType URI for a picture that `engine` made in `mode`.
 
     A packshot with text drawn over it is a composite of a photo and lettering; the other types already say more.
@@ -109,6 +106,8 @@ def digital_source_type(engine: str, mode: Mode, *, text_drawn: bool = False) ->
     name = _SOURCE_TYPES[engine_kind(engine), mode]
     if text_drawn and name == "algorithmicallyEnhanced":
         name = "composite"
+    if named == "trained" and name == "compositeWithTrainedAlgorithmicMedia":
+        name = "trainedAlgorithmicMedia"
     return _SOURCE_TYPE + name
 
 
@@ -125,7 +124,12 @@ def expected_seal(facts: SealFacts) -> Seal:
         "ReservedCode2": "",
     }
     return Seal(
-        digital_source_type=digital_source_type(facts.engine, facts.mode, text_drawn=facts.text_drawn),
+        digital_source_type=digital_source_type(
+            facts.engine,
+            facts.mode,
+            text_drawn=facts.text_drawn or facts.visible_label,
+            named=facts.source_type,
+        ),
         content_id=facts.content_id,
         alt_text=facts.alt_text,
         ai_system=facts.engine if made_by_model else None,
@@ -145,18 +149,18 @@ def seal_packet(facts: SealFacts) -> bytes:
             ("TC260:AIGC", json.dumps(dict(seal.aigc), ensure_ascii=False, separators=(",", ":"))),
         ]
     lines = [f"   <{name}>{escape(text)}</{name}>" for name, text in fields]
-    alternatives = "".join(
+    texts = "".join(
         f"<rdf:li xml:lang={quoteattr(tag)}>{escape(seal.alt_text)}</rdf:li>"
         for tag in ("x-default", _LANGUAGE_TAGS[facts.language])
     )
     lines.append(
-        f"   <Iptc4xmpCore:AltTextAccessibility><rdf:Alt>{alternatives}</rdf:Alt></Iptc4xmpCore:AltTextAccessibility>"
+        f"   <Iptc4xmpCore:AltTextAccessibility><rdf:Alt>{texts}</rdf:Alt></Iptc4xmpCore:AltTextAccessibility>"
     )
-    names = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in _NAMESPACES.items() if prefix != "rdf")
+    names = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NAMESPACES.items() if prefix != "rdf")
     packet = [
         f'<?xpacket begin="\ufeff" id="{_PACKET_ID}"?>',
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">',
-        f' <rdf:RDF xmlns:rdf="{_NAMESPACES["rdf"]}">',
+        f' <rdf:RDF xmlns:rdf="{NAMESPACES["rdf"]}">',
         f'  <rdf:Description rdf:about="" {names}>',
         *lines,
         "  </rdf:Description>",
@@ -172,53 +176,23 @@ def read_seal(data: bytes) -> Seal:
 
     Raises PublishError when the file is no picture, carries no packet, or one without a digital source type.
     """
-    packet = _packet_of(data)
-    try:
-        root = ElementTree.fromstring(packet)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise PublishError(f"The XMP packet of the picture is not safe, well-formed XML: {error}.") from error
-    source_type = _field(root, "Iptc4xmpExt", "DigitalSourceType")
+    return seal_of(parse_packet(packet_of(data)))
+
+
+def seal_of(root: Element) -> Seal:
+    """Return what a parsed XMP packet says of the picture's making. Raises PublishError where it says nothing."""
+    source_type = simple_property(root, "Iptc4xmpExt", "DigitalSourceType")
     if source_type is None:
         raise PublishError("The picture's XMP packet names no digital source type, so it says nothing of its making.")
+    texts = alternatives(root, "Iptc4xmpCore", "AltTextAccessibility")
     return Seal(
         digital_source_type=source_type,
-        content_id=_field(root, "xmpMM", "DocumentID") or "",
-        alt_text=_alt_text(root),
-        ai_system=_field(root, "Iptc4xmpExt", "AISystemUsed"),
-        ai_system_version=_field(root, "Iptc4xmpExt", "AISystemVersionUsed"),
-        aigc=_aigc(_field(root, "TC260", "AIGC")),
+        content_id=simple_property(root, "xmpMM", "DocumentID") or "",
+        alt_text=texts[0][1] if texts else "",
+        ai_system=simple_property(root, "Iptc4xmpExt", "AISystemUsed"),
+        ai_system_version=simple_property(root, "Iptc4xmpExt", "AISystemVersionUsed"),
+        aigc=_aigc(simple_property(root, "TC260", "AIGC")),
     )
-
-
-def _packet_of(data: bytes) -> bytes:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()  # PNG text may follow the pixels
-            packet = image.info.get("xmp") or image.info.get(PNG_XMP_KEYWORD)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise PublishError(f"The bytes are not a picture that can be read back: {error}.") from error
-    if not packet:
-        raise PublishError("The picture carries no XMP packet, so its labels are gone.")
-    return packet.encode("utf-8") if isinstance(packet, str) else bytes(packet).rstrip(b"\0")
-
-
-def _field(root: Element, prefix: str, name: str) -> str | None:
-    tag = f"{{{_NAMESPACES[prefix]}}}{name}"
-    for description in root.iter(f"{{{_NAMESPACES['rdf']}}}Description"):
-        if description.get(tag) is not None:  # RDF lets a simple property stand as an attribute
-            return description.get(tag)
-        found = description.find(tag)
-        if found is not None:
-            return found.text or ""
-    return None
-
-
-def _alt_text(root: Element) -> str:
-    li = f"{{{_NAMESPACES['rdf']}}}li"
-    for element in root.iter(f"{{{_NAMESPACES['Iptc4xmpCore']}}}AltTextAccessibility"):
-        for entry in element.iter(li):
-            return entry.text or ""
-    return ""
 
 
 def _aigc(text: str | None) -> tuple[tuple[str, str], ...]:

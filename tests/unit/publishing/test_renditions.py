@@ -13,9 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from zimage_core.domain import Channel
+from tests.support.certificates import signing_chain
+from zimage_core.domain import Box, Channel
 from zimage_core.publishing import renditions
 from zimage_core.publishing.channels import load_channels
+from zimage_core.publishing.credentials import CredentialSigner, open_signer, read_credential
+from zimage_core.publishing.frames import frame_of, srcset_channels
 from zimage_core.publishing.renditions import (
     RenditionBytes,
     RenditionRefusal,
@@ -25,6 +28,7 @@ from zimage_core.publishing.renditions import (
     white_background,
 )
 from zimage_core.publishing.seal import SealFacts, expected_seal, read_seal
+from zimage_core.settings import PublishSettings
 
 PRODUCTS = Path(__file__).resolve().parents[3] / "examples" / "products"
 CHANNELS = load_channels()
@@ -189,3 +193,169 @@ def test_the_rendition_id_follows_pixels_rules_and_labels_but_not_the_day_they_w
     assert rendition_id_of("f2", channel, FACTS) != base
     assert rendition_id_of("f1", dataclasses.replace(channel, max_bytes=1), FACTS) != base
     assert rendition_id_of("f1", channel, dataclasses.replace(FACTS, alt_text="x")) != base
+    assert rendition_id_of("f1", channel, dataclasses.replace(FACTS, visible_label=True)) != base
+    assert rendition_id_of("f1", channel, dataclasses.replace(FACTS, source_type="trained")) != base
+    assert rendition_id_of("f1", channel, dataclasses.replace(FACTS, signed_by="es256:undated:00")) != base
+
+
+# ---------------------------------------------------------------- the label that people see
+
+
+def test_a_visible_label_stands_in_the_file_clear_of_product_and_texts() -> None:
+    attempt = scenery(1024, 1024)
+    alpha = np.zeros((1024, 1024), np.uint8)
+    alpha[300:1024, 300:1024] = 255  # lower right
+    texts = (Box(20, 900, 300, 100),)  # lower left
+    facts = dataclasses.replace(FACTS, visible_label=True)
+    file = made(
+        make_rendition(
+            attempt,
+            lettered(attempt),
+            CHANNELS["taobao_main"],
+            seal=facts,
+            product_alpha=alpha,
+            text_boxes=(*texts, Box(40, 40, 320, 80)),
+        )
+    )
+    assert file.label_box is not None
+    assert file.label_box.x_px > 400
+    assert file.label_box.bottom_px < 234, "the upper right corner alone is free"
+    assert file.label_box.height_px >= 0.05 * 800
+    bare = made(make_rendition(attempt, lettered(attempt), CHANNELS["taobao_main"], seal=FACTS))
+    assert bare.label_box is None
+    box = file.label_box
+    changed = np.abs(decoded(file).astype(int) - decoded(bare)).max(axis=2)
+    assert changed[box.y_px : box.bottom_px, box.x_px : box.right_px].mean() > 60
+    assert np.median(changed[300:]) <= 2
+
+
+def test_a_file_without_a_free_corner_for_its_label_is_refused() -> None:
+    attempt = scenery(1024, 1024)
+    full = np.full((1024, 1024), 255, np.uint8)
+    facts = dataclasses.replace(FACTS, visible_label=True)
+    refusal = refused(make_rendition(attempt, attempt, CHANNELS["taobao_main"], seal=facts, product_alpha=full))
+    assert refusal.code == "no_free_corner"
+    assert "reach into every corner" in refusal.reason
+
+
+def test_texts_of_an_overlay_that_is_not_shown_take_no_corner() -> None:
+    attempt, facts = on_white(0.86), dataclasses.replace(FACTS, visible_label=True)
+    whole = (Box(0, 0, 1024, 1024),)
+    file = made(make_rendition(attempt, lettered(attempt), CHANNELS["amazon_main"], seal=facts, text_boxes=whole))
+    assert file.label_box is not None, "and the label is neither product nor a stain on the white"
+
+
+def test_a_label_that_does_not_show_in_the_file_is_a_lost_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt, encode = scenery(1024, 1024), renditions.encode
+
+    def without_label(pixels: NDArray[np.uint8], *given: object, **more: object) -> object:
+        return encode(np.full_like(pixels, 255), *given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(renditions, "encode", without_label)
+    facts = dataclasses.replace(FACTS, visible_label=True)
+    refusal = refused(make_rendition(attempt, attempt, CHANNELS["taobao_main"], seal=facts))
+    assert (refusal.code, refusal.reason) == ("label_lost", "The visible AI label does not show in the file.")
+
+
+@pytest.mark.parametrize("file_format", ["jpeg", "webp", "avif", "png"])
+def test_a_label_shows_at_the_lowest_quality_of_every_format(file_format: str) -> None:
+    rng = np.random.default_rng(11)
+    attempt = np.clip(scenery(800, 800).astype(int) + rng.integers(-60, 60, (800, 800, 3)), 0, 255).astype(np.uint8)
+    facts = dataclasses.replace(FACTS, visible_label=True)
+    free = dataclasses.replace(CHANNELS["taobao_main"], format=file_format)
+    size = len(made(make_rendition(attempt, attempt, free, seal=facts)).data)
+    tight = dataclasses.replace(free, max_bytes=size if file_format == "png" else round(0.62 * size))
+    assert made(make_rendition(attempt, attempt, tight, seal=facts)).label_box is not None
+
+
+# ---------------------------------------------------------------- content credentials
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> CredentialSigner:
+    chain, key = signing_chain(tmp_path_factory.mktemp("c2pa"))
+    opened = open_signer(PublishSettings(c2pa_certificate=chain, c2pa_key=key))
+    assert opened is not None
+    return opened
+
+
+@pytest.mark.parametrize("file_format", ["jpeg", "webp", "avif", "png"])
+def test_a_signed_file_carries_all_its_labels_and_shows_the_same_pixels(
+    file_format: str, signer: CredentialSigner
+) -> None:
+    attempt = scenery(800, 800)
+    channel = dataclasses.replace(CHANNELS["taobao_main"], format=file_format)
+    facts = dataclasses.replace(FACTS, engine="diffusers", mode="stage", signed_by=signer.fingerprint)
+    signed = made(make_rendition(attempt, attempt, channel, seal=facts, signer=signer))
+    assert signed.credential is not None
+    assert signed.credential.state == "valid"
+    assert read_credential(signed.data, signed.media_type) == signed.credential
+    assert read_seal(signed.data) == expected_seal(facts)
+    assert dict(read_seal(signed.data).aigc)["Label"] == "1"
+    assert np.array_equal(decoded(signed), decoded(made(make_rendition(attempt, attempt, channel, seal=facts))))
+
+
+def test_the_signature_counts_against_the_channels_limit(signer: CredentialSigner) -> None:
+    attempt = scenery(800, 800)
+    channel = CHANNELS["taobao_main"]
+    unsigned = made(make_rendition(attempt, attempt, channel, seal=FACTS))
+    tight = dataclasses.replace(channel, max_bytes=len(unsigned.data) + 100)
+    file = made(make_rendition(attempt, attempt, tight, seal=FACTS, signer=signer))
+    assert len(file.data) <= tight.max_bytes
+    assert file.quality < unsigned.quality
+
+
+def test_a_file_whose_credential_does_not_hold_is_a_lost_label(
+    signer: CredentialSigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, sign = scenery(800, 800), CredentialSigner.sign
+
+    def spoiled(self: CredentialSigner, data: bytes, media_type: str, facts: SealFacts) -> bytes:
+        signed = bytearray(sign(self, data, media_type, facts))
+        signed[-40] ^= 1  # the last scan's pixels
+        return bytes(signed)
+
+    monkeypatch.setattr(CredentialSigner, "sign", spoiled)
+    refusal = refused(make_rendition(attempt, attempt, CHANNELS["taobao_main"], seal=FACTS, signer=signer))
+    assert refusal.code == "label_lost"
+    assert "assertion.dataHash.mismatch" in refusal.reason
+
+
+# ---------------------------------------------------------------- transparency, and further files for the web
+
+
+@pytest.mark.parametrize("file_format", ["png", "webp", "avif"])
+def test_transparency_is_kept_where_the_format_holds_it(file_format: str) -> None:
+    alpha = np.zeros((800, 800, 1), np.uint8)
+    alpha[200:600, 200:600] = 255
+    attempt = np.concatenate([scenery(800, 800), alpha], axis=2)
+    channel = dataclasses.replace(CHANNELS["taobao_main"], format=file_format)
+    file = made(make_rendition(attempt, attempt, channel, seal=FACTS))
+    with Image.open(io.BytesIO(file.data)) as image:
+        kept = np.asarray(image.convert("RGBA"))[..., 3].astype(int)
+    assert np.abs(kept - alpha[..., 0]).mean() <= (0.5 if file_format == "avif" else 0.0), "AVIF's alpha is lossy too"
+
+
+def test_transparency_becomes_white_in_a_jpeg_and_on_a_white_channel() -> None:
+    alpha = np.zeros((800, 800, 1), np.uint8)
+    alpha[200:600, 200:600] = 255
+    attempt = np.concatenate([np.zeros((800, 800, 3), np.uint8), alpha], axis=2)
+    file = made(make_rendition(attempt, attempt, CHANNELS["taobao_main"], seal=FACTS))
+    assert decoded(file)[:190].min() >= 250
+    assert decoded(file)[210:590, 210:590].max() <= 5
+    opaque = np.concatenate([scenery(800, 800), np.full((800, 800, 1), 255, np.uint8)], axis=2)
+    rgb = np.ascontiguousarray(opaque[..., :3])
+    assert (
+        made(make_rendition(opaque, opaque, CHANNELS["taobao_main"], seal=FACTS)).data
+        == made(make_rendition(rgb, rgb, CHANNELS["taobao_main"], seal=FACTS)).data
+    )
+
+
+def test_a_srcset_is_made_of_channels_each_with_an_id_of_its_own() -> None:
+    attempt, channel = scenery(1024, 1024), CHANNELS["taobao_main"]
+    further = srcset_channels(1024, 1024, channel, widths_px=(480, 800, 1200), formats=("webp", "jpeg"))
+    files = [made(make_rendition(attempt, attempt, one, seal=FACTS)) for one in further]
+    assert [(f.width_px, f.extension) for f in files] == [(480, "webp"), (480, "jpg"), (800, "webp")]
+    assert len({rendition_id_of("f1", one, FACTS) for one in (channel, *further)}) == 4
+    assert all(read_seal(f.data) == expected_seal(FACTS) for f in files)
+    assert all(f.frame == frame_of(1024, 1024, one) for f, one in zip(files, further, strict=True))

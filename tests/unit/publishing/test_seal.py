@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from defusedxml import ElementTree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -52,6 +53,43 @@ def test_the_source_type_says_what_made_the_pixels(engine: str, mode: Mode, term
 def test_lettering_over_a_plain_photo_makes_it_a_composite() -> None:
     assert digital_source_type("studio", "packshot", text_drawn=True).endswith("/composite")
     assert digital_source_type("comfyui", "text", text_drawn=True).endswith("/trainedAlgorithmicMedia")
+    seen = SealFacts("studio", "1", "packshot", "c", "alt", "zh", visible_label=True)
+    assert expected_seal(seen).digital_source_type.endswith("/composite"), "a visible label is lettering too"
+
+
+@pytest.mark.parametrize(
+    ("engine", "mode", "term"),
+    [
+        ("diffusers", "stage", "trainedAlgorithmicMedia"),
+        ("diffusers", "inpaint", "trainedAlgorithmicMedia"),
+        ("diffusers", "packshot", "algorithmicallyEnhanced"),
+        ("studio", "stage", "composite"),
+    ],
+)
+def test_a_channel_that_knows_no_composites_gets_the_name_it_asks_for_but_only_where_a_model_painted(
+    engine: str, mode: Mode, term: str
+) -> None:
+    assert digital_source_type(engine, mode, named="trained").endswith(f"/{term}")
+    assert expected_seal(SealFacts(engine, "1", mode, "c", "alt", "en", source_type="trained")).digital_source_type == (
+        digital_source_type(engine, mode, named="trained")
+    )
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_reader_that_is_not_ours_finds_the_labels_where_the_standards_put_them(file_format: Format) -> None:
+    written = facts()
+    data = encode(RGB, file_format, max_bytes=10**6, xmp=seal_packet(written)).data
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        told = image.getxmp()["xmpmeta"]["RDF"]["Description"]
+    assert told["DigitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")
+    assert json.loads(told["AIGC"])["ContentProducer"] == "诺物 <Nuowu> & Co"
+    assert told["AISystemUsed"] == "diffusers"
+    assert {entry["text"] for entry in told["AltTextAccessibility"]["Alt"]["li"]} == {written.alt_text}
+    packet = data[data.index(b"<?xpacket begin") : data.index(b'<?xpacket end="r"?>')]
+    root = ElementTree.fromstring(packet.decode() + '<?xpacket end="r"?>')
+    field = root.find(".//{http://www.tc260.org.cn/ns/AIGC/1.0/}AIGC")
+    assert json.loads(field.text)["Label"] == "1", "found by its namespace in the plain bytes of the file"
 
 
 def test_what_a_model_made_carries_the_seven_fields_of_gb_45438() -> None:
