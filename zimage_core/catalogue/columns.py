@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from zimage_core.catalogue.feed_columns import Shop, header_key, shop_columns
 from zimage_core.errors import CatalogueError
 
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -59,21 +59,27 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 FIELDS: Final = tuple(ALIASES)
 REQUIRED_FIELDS: Final = ("sku", "name")
 MONEY_FIELDS: Final = ("price", "original_price")
+_EXTRA: Final = ("handle", "variant_image", "sale_price")
 _SHOWN: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The column chosen for each field that has one, the columns left unused, and sentences about the choice."""
+    """The column chosen for each field that has one, the columns left unused, and sentences about the choice.
+
+    `shop` says whose feed it is; `extra` are columns of it that are no field but decide what fields mean.
+    """
 
     chosen: Mapping[str, str]
     unused: tuple[str, ...]
     notes: tuple[str, ...]
+    shop: Shop | None = None
+    extra: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-
-def header_key(header: str) -> str:
-    """Return the form in which headers are compared: half width, lower case, letters and digits only."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", header).casefold())
+    @property
+    def taken(self) -> Mapping[str, str]:
+        """Every column to be read, by the name it is given."""
+        return {**self.chosen, **self.extra}
 
 
 _FIELD_OF: Final = {header_key(alias): field for field, aliases in ALIASES.items() for alias in aliases}
@@ -85,16 +91,22 @@ def recognised(headers: Sequence[str]) -> int:
     return sum(header_key(header) in _FIELD_OF for header in headers)
 
 
-def choose_columns(headers: Sequence[str], mapping: Mapping[str, str] | None, source: str) -> Columns:
+def choose_columns(
+    headers: Sequence[str], mapping: Mapping[str, str] | None, source: str, *, feeds: bool = False
+) -> Columns:
     """Return which header stands for which field. `mapping` ({field: column}) goes before the aliases.
 
     Where several columns could be one field the earlier alias wins and a note says so; for a price that choice would
-    decide what stands in the picture, so there it is refused. `source` names the catalogue in errors.
+    decide what stands in the picture, so there it is refused. `source` names the catalogue in errors. `feeds`: whether
+    headers of a shop's feed are known as such, with the meaning they have there.
 
     Raises CatalogueError: duplicate headers, a mapping that does not fit, several prices, a required column missing.
     """
     _refuse_duplicates(headers, source)
-    chosen = _mapped(headers, mapping or {}, source)
+    feed = shop_columns(headers) if feeds else None
+    meant = feed.columns if feed is not None else {}
+    chosen = {name: meant[name] for name in FIELDS if name in meant} | _mapped(headers, mapping or {}, source)
+    extra = {name: meant[name] for name in _EXTRA if name in meant}
     candidates: dict[str, list[str]] = {}
     for header in headers:
         field = _FIELD_OF.get(header_key(header))
@@ -111,11 +123,13 @@ def choose_columns(headers: Sequence[str], mapping: Mapping[str, str] | None, so
                 )
             notes.append(f"Column {found[0]!r} was taken as the {field}; {_shown(found[1:])} could also be it.")
         chosen[field] = found[0]
-    _require(headers, chosen, source)
-    unused = tuple(header for header in headers if header not in chosen.values() and header_key(header))
+    _require(headers, chosen if "handle" not in extra else {"sku": extra["handle"]} | chosen, source)
+    used = {*chosen.values(), *extra.values()}
+    unused = tuple(header for header in headers if header not in used and header_key(header))
     if unused:
         notes.append(f"Columns not used: {_shown(unused)}.")
-    return Columns({field: chosen[field] for field in FIELDS if field in chosen}, unused, tuple(notes))
+    in_order = {name: chosen[name] for name in FIELDS if name in chosen}
+    return Columns(in_order, unused, tuple(notes), feed.shop if feed is not None else None, extra)
 
 
 def _refuse_duplicates(headers: Sequence[str], source: str) -> None:

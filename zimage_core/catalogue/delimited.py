@@ -49,7 +49,7 @@ def open_delimited(path: Path, mapping: Mapping[str, str] | None, scratch: Path)
     """
     file = as_utf8(path, scratch)
     header = _read_header(file.path, path.name)
-    columns = choose_columns(header.fields, mapping, path.name)
+    columns = choose_columns(header.fields, mapping, path.name, feeds=True)
     if file.quotes % 2:
         _refuse_open_quote(file.path, header.separator, path.name)
     return TextSource(columns, _batches(file, header, columns, path.name), lambda: file.sha256)
@@ -98,8 +98,8 @@ def _batches(file: Utf8File, header: _Header, columns: Columns, name: str) -> It
                 invalid_row_handler=lambda row: _keep_ragged(row, ragged, header.separator),
             ),
             convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(dict.fromkeys(columns.chosen.values())),
-                column_types=dict.fromkeys(columns.chosen.values(), pa.string()),
+                include_columns=list(dict.fromkeys(columns.taken.values())),
+                column_types=dict.fromkeys(columns.taken.values(), pa.string()),
                 strings_can_be_null=False,
                 check_utf8=False,  # as_utf8 has proved it
             ),
@@ -163,7 +163,7 @@ def _frame(table: Any, numbers: np.ndarray[Any, Any], due: list[_Ragged], column
     text = pl.DataFrame(pl.from_arrow(table))
     frame = text.select(
         pl.Series("record_no", numbers, dtype=pl.UInt32),
-        *(pl.col(column).alias(field) for field, column in columns.chosen.items()),
+        *(pl.col(column).alias(field) for field, column in columns.taken.items()),
     )
     if not any(not row.blank for row in due):
         return frame

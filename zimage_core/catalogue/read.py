@@ -15,14 +15,17 @@ from zimage_core.catalogue.catalogue import Catalogue
 from zimage_core.catalogue.delimited import open_delimited
 from zimage_core.catalogue.prices import CURRENCIES, PriceFormat
 from zimage_core.catalogue.rules import RULES, rules_of
+from zimage_core.catalogue.shops import shop_rows
 from zimage_core.catalogue.source import BATCH_ROWS, TextSource
 from zimage_core.catalogue.tables import open_parquet, open_workbook
 from zimage_core.catalogue.validate import REFUSED_SCHEMA, TYPED_SCHEMA, sift
+from zimage_core.catalogue.xml_feed import open_xml_feed
 from zimage_core.errors import CatalogueError
 
 _DELIMITED: Final = (".csv", ".tsv", ".txt")
 _WORKBOOKS: Final = (".xlsx", ".xlsm")
 _PARQUET: Final = (".parquet", ".pq")
+_XML: Final = (".xml", ".rss", ".atom")
 _WORDS_SHOWN: Final = 10
 _WORDS_KEPT: Final = 10_000
 _PENDING_BATCHES: Final = 2
@@ -42,10 +45,11 @@ def read_catalogue(
 ) -> Catalogue:
     """Read a catalogue and judge every row; what is usable goes on, the rest is refused with reasons.
 
-    `source` is a file (.csv .tsv .txt .xlsx .xlsm .parquet) or a database URL (sqlite, postgresql, mysql, or any other
-    that SQLAlchemy knows); a database needs `table` ("name" or "schema.name") or `query` (one SELECT). `mapping` says
-    {field: column} where the aliases do not; `sheet` names a sheet of a workbook; `price_format` how numbers are
-    written (see `prices`); `default_currency` holds where no currency column and no sign says one.
+    `source` is a file (.csv .tsv .txt .xlsx .xlsm .parquet; Google's product .xml) or a database URL (sqlite,
+    postgresql, mysql, or any other that SQLAlchemy knows); a database needs `table` ("name" or "schema.name") or
+    `query` (one SELECT). Shopify's product CSV and Google's product data are known by their headers (`shops`).
+    `mapping` says {field: column} where the aliases do not; `sheet` names a sheet of a workbook; `price_format` how
+    numbers are written (see `prices`); `default_currency` holds where no currency column and no sign says one.
     Work files go into `work_dir`, or a temporary folder, and are removed when the Catalogue is closed or forgotten.
 
     Raises CatalogueError, one sentence: unreadable source, wrong encoding, missing columns, no usable row.
@@ -91,14 +95,16 @@ def _open(
         raise CatalogueError(f"A sheet was given, but {path.name} is not a workbook.")
     try:
         if kind in _DELIMITED:
-            return path.name, open_delimited(path, mapping, folder)
+            return path.name, shop_rows(open_delimited(path, mapping, folder))
         if kind in _WORKBOOKS:
-            return path.name, open_workbook(path, mapping, sheet)
+            return path.name, shop_rows(open_workbook(path, mapping, sheet))
+        if kind in _XML:
+            return path.name, shop_rows(open_xml_feed(path, mapping))
         if kind in _PARQUET:
             return path.name, open_parquet(path, mapping, price_format)
     except OSError as error:
         raise CatalogueError(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    known = " ".join((*_DELIMITED, *_WORKBOOKS, *_PARQUET))
+    known = " ".join((*_DELIMITED, *_WORKBOOKS, *_PARQUET, *_XML))
     raise CatalogueError(
         f"{path.name} is of a kind that is not read ({kind or 'no extension'}); give {known}, or a database URL "
         "such as sqlite:///shop.db."

@@ -43,10 +43,10 @@ def open_workbook(path: Path, mapping: Mapping[str, str] | None, sheet: str | No
     if start.is_empty():
         raise CatalogueError(f"{where} is empty.")
     headers = [str(value or "") for value in loaded.row(start[0])]
-    columns = choose_columns(headers, mapping, where)
+    columns = choose_columns(headers, mapping, where, feeds=True)
     text = loaded.slice(start[0] + 1).select(
         pl.int_range(start[0] + 2, loaded.height + 1, dtype=pl.UInt32).alias("record_no"),
-        *(pl.nth(headers.index(column)).alias(field) for field, column in columns.chosen.items()),
+        *(pl.nth(headers.index(column)).alias(field) for field, column in columns.taken.items()),
     )
     digest = sha256_of_file(path)
     return TextSource(columns, text.iter_slices(BATCH_ROWS), lambda: digest)
