@@ -28,7 +28,7 @@ from zimage_core.publishing.xmp import NAMESPACES, alternatives, packet_of, pars
 EngineKind = Literal["procedural", "trained"]
 SourceType = Literal["exact", "trained"]
 
-_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+_SOURCE_TYPE_URI = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 # Engines that paint with formulas and hold no trained model. Any engine not named here counts as trained: a label too
 # many is an inconvenience, a label too few is a breach.
@@ -108,7 +108,7 @@ def digital_source_type(engine: str, mode: Mode, *, text_drawn: bool = False, na
         name = "composite"
     if named == "trained" and name == "compositeWithTrainedAlgorithmicMedia":
         name = "trainedAlgorithmicMedia"
-    return _SOURCE_TYPE + name
+    return _SOURCE_TYPE_URI + name
 
 
 def expected_seal(facts: SealFacts) -> Seal:
@@ -191,11 +191,12 @@ def seal_of(root: Element) -> Seal:
         alt_text=texts[0][1] if texts else "",
         ai_system=simple_property(root, "Iptc4xmpExt", "AISystemUsed"),
         ai_system_version=simple_property(root, "Iptc4xmpExt", "AISystemVersionUsed"),
-        aigc=_aigc(simple_property(root, "TC260", "AIGC")),
+        aigc=aigc_fields(simple_property(root, "TC260", "AIGC")),
     )
 
 
-def _aigc(text: str | None) -> tuple[tuple[str, str], ...]:
+def aigc_fields(text: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the fields of a `TC260:AIGC` property by name, none for None. Raises PublishError where it is no JSON."""
     if text is None:
         return ()
     try:
