@@ -12,7 +12,7 @@ import hmac
 import threading
 import zlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -164,10 +164,18 @@ class S3Server(SmallServer):
         headers = {**there.headers, "ETag": there.etag, "Last-Modified": "Sat, 21 Nov 2026 10:00:00 GMT"}
         if seen.method == "HEAD":
             return Answer(200, b"", {**headers, "Content-Length": str(len(there.data))})
-        if self.manners.cuts:
-            self.manners.cuts -= 1
-            return Answer(200, there.data, headers, cut_bytes=len(there.data) // 2)
-        return Answer(200, there.data, headers)
+        if "range" in seen.headers:
+            first, _, last = seen.headers["range"].removeprefix("bytes=").partition("-")
+            part = there.data[int(first) : int(last) + 1 if last else None]
+            end = int(first) + len(part) - 1
+            return self._cut(Answer(206, part, {**headers, "Content-Range": f"bytes {first}-{end}/{len(there.data)}"}))
+        return self._cut(Answer(200, there.data, headers))
+
+    def _cut(self, answer: Answer) -> Answer:
+        if not self.manners.cuts:
+            return answer
+        self.manners.cuts -= 1
+        return replace(answer, cut_bytes=len(answer.body) // 2)
 
     def _delete(self, seen: Seen, key: str) -> Answer:
         self.objects.pop(key, None)

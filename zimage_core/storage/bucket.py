@@ -11,7 +11,7 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,8 +70,8 @@ class Wire(Protocol):
         """GET an object; ObjectMissing when there is none."""
         ...
 
-    def head(self, key: str) -> ObjectFacts:
-        """Return an object's facts; ObjectMissing when there is none."""
+    def head(self, key: str) -> tuple[ObjectFacts, str]:
+        """Return an object's facts and its ETag; ObjectMissing when there is none."""
         ...
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -166,7 +166,7 @@ class BucketStore:
 
     def facts(self, key: str) -> ObjectFacts:
         """Return what a HEAD request says of an object."""
-        found = self._wire.head(self.address.full_key(key))
+        found, _ = self._wire.head(self.address.full_key(key))
         return ObjectFacts(key, found.size_bytes, found.sha256, found.content_type, found.cache_control)
 
     def list_keys(self, prefix: str = "") -> Iterator[str]:
@@ -201,21 +201,32 @@ class BucketStore:
         self._verify(key, data, sent.etag or "", undo=False)
 
     def _held(self, full: str, data: bytes) -> bool | None:
-        """Tell whether the key holds these bytes; None when it holds nothing."""
+        """Tell whether the key holds these bytes; None when it holds nothing. The service's own ETag says most."""
         try:
-            found = self._wire.head(full)
+            found, etag = self._wire.head(full)
             if found.size_bytes != len(data):
                 return False
-            if found.sha256 is not None:
+            verdict = self._matches(etag, data)
+            if verdict is None and found.sha256 is not None:
                 return found.sha256 == hashlib.sha256(data).hexdigest()
-            return self._read(full).data == data
+            return verdict or self._fetched(full).data == data
         except ObjectMissing:
             return None
 
+    def _matches(self, etag: str, data: bytes) -> bool | None:
+        """Tell whether an ETag is that of these bytes; None where it says nothing (it is no MD5 of them)."""
+        if not self._etags_are_md5 or not _MD5.fullmatch(etag.lower()):
+            return None
+        return etag.lower() == etag_of(data, parts="-" in etag)
+
     def _read(self, full: str) -> Fetched:
+        """Return an object that is what it was put as."""
+        return self._fetched(full, lambda found: found.sha256 in (None, hashlib.sha256(found.data).hexdigest()))
+
+    def _fetched(self, full: str, is_right: Callable[[Fetched], bool] = lambda _: True) -> Fetched:
         for _ in range(READ_TRIES):
             found = self._wire.read(full)
-            if found.whole and found.sha256 in (None, hashlib.sha256(found.data).hexdigest()):
+            if found.whole and is_right(found):
                 return found
         raise StorageError(
             f"{self.address.short_key(full)} came from {self.address.where} cut short or changed {READ_TRIES} times: "
@@ -224,12 +235,10 @@ class BucketStore:
 
     def _verify(self, key: str, data: bytes, etag: str, *, undo: bool) -> None:
         """Hold what the service says it stored against what was sent; an ETag that is no MD5 asks for the bytes."""
-        if not self._etags_are_md5 or not _MD5.fullmatch(etag.lower()):
-            return
-        if etag.lower() == etag_of(data, parts="-" in etag):
+        if self._matches(etag, data) is not False:
             return
         full = self.address.full_key(key)
-        if self._read(full).data == data:
+        if self._fetched(full).data == data:
             self._etags_are_md5 = False
             return
         if undo:

@@ -81,14 +81,17 @@ class ObstoreWire:
         try:
             answer = self._obstore.get(self._rust, key)
             meta, attributes = answer.meta, answer.attributes
-            data = bytes(answer.bytes())
         except Exception as error:
             raise self._sentence(error, "read", key) from error
         if not meta["e_tag"]:
             raise not_s3(self._address, "read", key)
-        return Fetched(data, meta["e_tag"].strip('"'), attributes.get("sha256"))
+        etag, sha256 = meta["e_tag"].strip('"'), attributes.get("sha256")
+        try:
+            return Fetched(bytes(answer.bytes()), etag, sha256)
+        except self._obstore.exceptions.BaseError:
+            return Fetched(b"", etag, sha256, whole=False)
 
-    def head(self, key: str) -> ObjectFacts:
+    def head(self, key: str) -> tuple[ObjectFacts, str]:
         """HEAD an object."""
         try:
             answer = self._obstore.get(self._rust, key, options={"head": True})
@@ -97,9 +100,10 @@ class ObstoreWire:
             raise self._sentence(error, "read", key) from error
         if not meta["e_tag"]:
             raise not_s3(self._address, "read", key)
-        return ObjectFacts(
+        facts = ObjectFacts(
             key, meta["size"], attributes.get("sha256"), attributes.get("Content-Type"), attributes.get("Cache-Control")
         )
+        return facts, meta["e_tag"].strip('"')
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List by the folder of the prefix, since obstore knows prefixes of whole segments only."""

@@ -81,12 +81,13 @@ class BotoWire:
             raise not_s3(self._address, "read", key)
         etag, sha256 = _bare(answer["ETag"]), answer["Metadata"].get("sha256")
         try:
-            with answer["Body"] as body:
-                return Fetched(body.read(), etag, sha256)
+            return Fetched(answer["Body"].read(), etag, sha256)
         except (HTTPClientError, IncompleteReadError, OSError):
             return Fetched(b"", etag, sha256, whole=False)
+        finally:
+            answer["Body"].close()
 
-    def head(self, key: str) -> ObjectFacts:
+    def head(self, key: str) -> tuple[ObjectFacts, str]:
         """HEAD an object."""
         try:
             answer = self._client.head_object(Bucket=self._address.bucket, Key=key)
@@ -94,13 +95,14 @@ class BotoWire:
             raise self._sentence(error, "read", key) from error
         if not answer.get("ETag"):
             raise not_s3(self._address, "read", key)
-        return ObjectFacts(
+        facts = ObjectFacts(
             key,
             answer["ContentLength"],
             answer["Metadata"].get("sha256"),
             answer.get("ContentType"),
             answer.get("CacheControl"),
         )
+        return facts, _bare(answer["ETag"])
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List, a thousand keys per request."""

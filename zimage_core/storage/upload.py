@@ -47,7 +47,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class UploadAnswer:
-    """What became of one object: written, already there with the same bytes, or failed with a reason."""
+    """What became of one object: written, already there with the same bytes, or failed with a reason.
+
+    Written whose answer was lost on its way may be told as there.
+    """
 
     key: str
     outcome: Literal["written", "there", "failed"]

@@ -46,7 +46,10 @@ def test_at_ten_percent_of_faults_every_file_arrives_once_with_its_own_bytes(
         store = client(address_in(server.url, BUCKET, threads=16, timeout_s=0.5))
         answers = upload(store, pictures(200), 16, sleep=lambda _: None)
         store.close()
-        assert [(a.key, a.outcome, a.error) for a in answers] == [(key, "written", None) for key in EXPECTED]
+        assert [(a.key, a.error) for a in answers] == [(key, None) for key in EXPECTED]
+        # obstore does not say whether it tried again: what arrived without an answer is found to be there
+        lost = 0 if client is S3Store else server.manners.done["drop_after"] + server.manners.done["stall"]
+        assert sum(a.outcome != "written" for a in answers) <= lost
         assert uploaded(server) == EXPECTED
         assert max(server.created.values()) == 1
         assert set(server.manners.done) == {"slow_down", "drop_before", "drop_after", "stall"}
