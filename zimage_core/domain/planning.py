@@ -10,6 +10,12 @@ from zimage_core.domain.catalogue import Product
 from zimage_core.domain.names import Language, Mode, SceneName
 from zimage_core.domain.prompting import Prompt, Scene
 
+Market = Literal["cn", "us", "eu", "global"]
+Slot = Literal["main", "secondary", "detail", "social", "feed"]
+FileFormat = Literal["jpeg", "png", "webp", "avif", "gif", "tiff", "bmp"]
+AiLabel = Literal["digital_source_type", "aigc", "visible"]
+"""IPTC DigitalSourceType in XMP, the TC260 `AIGC` field in XMP, and words in the picture that anyone can read."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
@@ -39,8 +45,26 @@ class EngineInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class AiDisclosure:
+    """What a channel wants of a picture that a trained model had a part in.
+
+    `labels` it must carry. `source_type` says which IPTC type: "exact" = the one that fits how it was made, "trained" =
+    always trainedAlgorithmicMedia, for a channel whose rules name no other.
+    """
+
+    labels: tuple[AiLabel, ...] = ()
+    source_type: Literal["exact", "trained"] = "exact"
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
-    """Where images go and its rules, from publishing/channels.yaml. `scenes` are the ones it takes."""
+    """Where images go and its rules, from publishing/channels.yaml. `scenes` are the ones it takes.
+
+    What we deliver: `width_px` x `height_px` in `format`. What the channel takes, for judging any file: no side above
+    `max_side_px`; `allowed_formats` (empty: ours alone); width / height within `aspects` (None: our own shape); a short
+    side of `min_short_side_px`, or where `min_long_side_px` is given a long side of that. `sources` is the origin of
+    each rule by name, `source` the same as one text; both were looked at on `verified_on`.
+    """
 
     slug: str
     width_px: int
@@ -55,6 +79,33 @@ class Channel:
     language: Language
     source: str
     verified_on: date
+    market: Market = "global"
+    slot: Slot = "main"
+    min_long_side_px: int | None = None
+    max_side_px: int = 10_000
+    allowed_formats: tuple[FileFormat, ...] = ()
+    aspects: tuple[float, float] | None = None
+    alpha_allowed: bool = False
+    border_allowed: bool = True
+    watermark_allowed: bool = True
+    ai: AiDisclosure = AiDisclosure()
+    sources: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def drawing_rules(self) -> dict[str, object]:
+        """The rules that decide a rendition's bytes, for its id: editing a source or a rule for judging changes none.
+
+        `source` and `verified_on` stand at fixed values, as they always did, so ids from before stay what they were.
+        """
+        names = (
+            "slug", "width_px", "height_px", "min_short_side_px", "format", "max_bytes", "scenes", "background",
+            "min_fill_ratio", "overlay_allowed", "language",
+        )  # fmt: skip
+        return {"source": "", "verified_on": date.min, **{name: getattr(self, name) for name in names}}
+
+    def source_of(self, rule: str) -> str:
+        """Return where a rule comes from, its strength first; "our decision" where the file names no source."""
+        return dict(self.sources).get(rule, "our decision")
 
 
 @dataclass(frozen=True, slots=True)
