@@ -6,6 +6,7 @@ from prefect import flow
 
 from tasks.moderate import moderate, to_be_moderated
 from tasks.order import ProductionOrder
+from tasks.prices import check_prices
 from tasks.publish import accepted_shots, make_renditions, release
 from tasks.runtime import WORKERS, batches_of
 from zimage_core.domain import Release
@@ -15,10 +16,12 @@ from zimage_core.domain import Release
 def publish(order: ProductionOrder, run_id: str) -> Release | None:
     """Make the renditions that are missing, then switch the promotion's pointer. None when nothing is accepted yet.
 
+    Prices are those of the catalogue as it is now: where one changed, the overlay is drawn again over the kept picture.
     Where a moderation service is configured it is asked first about every picture it has not answered for yet; what it
     does not allow waits for a person or is given up, and the others go on. Raises PublishError when a file cannot be
     made or stored; the release before it still stands.
     """
+    check_prices(order, run_id)
     moderating = [
         moderate.submit(order, run_id, batch, f"{run_id} {number}")
         for number, batch in enumerate(batches_of(order, to_be_moderated(order, run_id)), 1)

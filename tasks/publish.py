@@ -10,9 +10,11 @@ from pathlib import Path
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
-from tasks.layers import cutout_of, finish, finished_key_of, overlay_of
+from tasks.grade import judge
+from tasks.layers import Finished, cutout_of, finish, finished_key_of, overlay_of
 from tasks.moderate import is_cleared
 from tasks.order import ProductionOrder
+from tasks.prices import misread_price
 from tasks.runtime import (
     RETRYING,
     Rooms,
@@ -33,6 +35,7 @@ from zimage_core.domain import (
 from zimage_core.errors import PublishError
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.publishing.alt_text import alt_text
+from zimage_core.publishing.frames import RenditionRefusal, frame_of
 from zimage_core.publishing.manifest import ManifestEntry, build_manifest, rendition_key
 from zimage_core.publishing.release import publish_release, rollback
 from zimage_core.publishing.renditions import RenditionBytes, make_rendition, rendition_id_of
@@ -167,19 +170,51 @@ def _make(rooms: Rooms, order: ProductionOrder, missing: Sequence[Publishable]) 
     promise, attempt = missing[0].promise, missing[0].attempt
     cutout = cutout_of(rooms, promise, order)
     finished = finish(rooms, promise, attempt, order.promotion, cutout if isinstance(cutout, CutOut) else None)
+    poor = _redrawn_poorly(rooms, order, promise, attempt, finished.key)
     for wanted in missing:
+        if poor is not None and wanted.channel.overlay_allowed:
+            yield _refused(wanted, "redrawn_poor", poor)
+            continue
         made = make_rendition(finished.attempt_rgb, finished.rgb, wanted.channel, seal=wanted.seal)
-        if isinstance(made, RenditionBytes):
-            yield _keep(rooms, wanted, made)
-        else:
-            yield Refusal(
-                stage="publish",
-                code=made.code,
-                reason=f"{promise.shot.scene.name} for {wanted.channel.slug}: {made.reason}",
-                sku=promise.product.sku,
-                field=wanted.channel.slug,
-                value=wanted.rendition_id,
-            )
+        if isinstance(made, RenditionRefusal):
+            yield _refused(wanted, made.code, made.reason)
+            continue
+        misread = _misread(rooms, finished, wanted.channel, made)
+        yield _refused(wanted, "price_wrong", misread) if misread else _keep(rooms, wanted, made)
+
+
+def _redrawn_poorly(
+    rooms: Rooms, order: ProductionOrder, promise: Promise, attempt: Attempt, finished_key: str
+) -> str | None:
+    """Return why a picture may not be published whose overlay was drawn anew after its grade; None where it may.
+
+    A new price changes no pixel of the attempt, but it is longer or lies elsewhere: every check is asked again.
+    """
+    graded = rooms.ledger.grades([attempt.attempt_id]).get(attempt.attempt_id, [])
+    if any(grade.finished_key == finished_key for grade in graded):
+        return None
+    grade = judge(rooms, promise, attempt, order, rooms.rubric)
+    rooms.ledger.record_grades([grade])
+    return None if grade.letter != "C" else f"With its new price it is a C: {' '.join(grade.reasons)}"
+
+
+def _misread(rooms: Rooms, finished: Finished, channel: Channel, made: RenditionBytes) -> str | None:
+    """Return which price cannot be read back from the file as it was drawn; None where all can, or none is shown."""
+    frame = frame_of(finished.rgb.shape[1], finished.rgb.shape[0], channel)
+    if not made.overlay_drawn or isinstance(frame, RenditionRefusal):
+        return None
+    return misread_price(rooms, made.data, finished.texts, frame)
+
+
+def _refused(wanted: Publishable, code: str, reason: str) -> Refusal:
+    return Refusal(
+        stage="publish",
+        code=code,
+        reason=f"{wanted.promise.shot.scene.name} for {wanted.channel.slug}: {reason}",
+        sku=wanted.promise.product.sku,
+        field=wanted.channel.slug,
+        value=wanted.rendition_id,
+    )
 
 
 def _keep(rooms: Rooms, wanted: Publishable, made: RenditionBytes) -> Rendition:

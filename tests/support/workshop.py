@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,12 @@ class Workshop:
         """Return every file under out/ with its bytes."""
         out = self.folder / "out"
         return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+    def live(self, promotion: str) -> dict[tuple[str, str, str], dict[str, object]]:
+        """Return the files of the promotion's live release by SKU, scene and channel."""
+        pointer = json.loads((self.cdn / "current" / f"{promotion}.json").read_text())
+        manifest = json.loads((self.cdn / pointer["manifest_key"]).read_text())
+        return {(file["sku"], file["scene"], file["channel"]): file for file in manifest["files"]}
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `zimage` with these arguments as a process of its own and wait for it."""
