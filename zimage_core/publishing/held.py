@@ -12,6 +12,7 @@ from datetime import datetime
 from zimage_core import clock
 from zimage_core.domain import Release
 from zimage_core.errors import PublishError
+from zimage_core.publishing.doomed import announced
 from zimage_core.publishing.history import (
     THREADS,
     Held,
@@ -22,7 +23,7 @@ from zimage_core.publishing.history import (
     write_held,
 )
 from zimage_core.publishing.manifest import Manifest
-from zimage_core.publishing.release import Look, publish_release, store_checked
+from zimage_core.publishing.release import Look, prove, publish_release
 from zimage_core.storage import Store
 
 __all__ = ["Held", "due_releases", "go_live", "let_go", "prepare_release", "read_held"]
@@ -45,9 +46,10 @@ def prepare_release(
     """
     if not_before is not None and not_before.tzinfo is None:
         raise PublishError("The moment of going live needs a time zone, as in 2027-06-01T00:00+08:00.")
-    store_checked(store, manifest, threads=threads, look=look, now=now)
-    held = Held(manifest.release_id, manifest.key, manifest.promotion, len(manifest.entries), not_before, now(), by)
-    write_held(store, held)
+    with announced(store, manifest, now()):
+        prove(store, manifest, threads=threads, look=look)
+        held = Held(manifest.release_id, manifest.key, manifest.promotion, len(manifest.entries), not_before, now(), by)
+        write_held(store, held)
     return held
 
 

@@ -168,13 +168,17 @@ def read_history(store: Store, promotion: str) -> History:
     """Return the notes of a promotion. Raises PublishError when one is not what a switch writes."""
     prefix = history_prefix(promotion)
 
-    def read(key: str) -> tuple[int, Note]:
+    def read(key: str) -> tuple[int, Note] | None:
+        data = read_bytes(store, key)
+        if data is None:
+            return None  # retention removed it between the list and the look
         try:
-            return int(key.removeprefix(prefix).removesuffix(".json")), _NOTE.validate_json(store.get(key))
+            return int(key.removeprefix(prefix).removesuffix(".json")), _NOTE.validate_json(data)
         except ValueError as error:  # pydantic's ValidationError is one
             raise PublishError(f"{key} is not a note of a switch: {error}.") from error
 
-    return History(promotion, dict(sorted(in_parallel(read, list(store.list_keys(prefix))))))
+    found = in_parallel(read, list(store.list_keys(prefix)))
+    return History(promotion, dict(sorted(note for note in found if note is not None)))
 
 
 def write_note(store: Store, history: History, note: Note) -> int:

@@ -188,6 +188,11 @@ def channel_manifest(manifest: Manifest, channel: str) -> Manifest:
     return _build(manifest.promotion, (entry for entry in manifest.entries if entry.channel == channel), channel)
 
 
+def empty_part_key(promotion: str, channel: str) -> str:
+    """Return where the part of a channel is stored for which a promotion has no files."""
+    return _build(promotion, (), channel).key
+
+
 def parse_manifest(data: bytes) -> Manifest:
     """Return a manifest from its stored bytes, which need not be ours.
 

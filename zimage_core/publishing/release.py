@@ -28,7 +28,7 @@ from datetime import datetime
 from zimage_core import clock
 from zimage_core.domain import Release
 from zimage_core.errors import ObjectMissing, PublishError
-from zimage_core.publishing.doomed import refuse_doomed
+from zimage_core.publishing.doomed import announced
 from zimage_core.publishing.history import (
     JSON,
     THREADS,
@@ -57,10 +57,10 @@ __all__ = [
     "follow_channels",
     "list_releases",
     "previous_release",
+    "prove",
     "publish_release",
     "read_manifest",
     "rollback",
-    "store_checked",
 ]
 
 Look = Callable[[Manifest], object]
@@ -89,18 +89,19 @@ def publish_release(
     was faster; StorageError when the store fails. Whatever is raised before the promotion's pointer was moved leaves
     the release before standing; after it, the same call again moves the channels that are left.
     """
-    store_checked(store, manifest, threads=threads, look=look, now=now)
-    key = pointer_key(manifest.promotion)
-    seen = read_bytes(store, key)
-    live = None if seen is None else pointer_of(key, seen)
-    if live is None or live.release_id != manifest.release_id:
-        history = read_history(store, manifest.promotion)
-        before = None if live is None else history.last_of(live.release_id)
-        note = Note(manifest.release_id, manifest.key, before, kind, len(manifest.entries), now(), by)
-        write_note(store, history, note)
-        if not move_pointer(store, key, seen, Pointer(manifest.release_id, manifest.key)):
-            raise another_publisher(manifest.promotion)
-    follow_channels(store, manifest.promotion, manifest)
+    with announced(store, manifest, now()):
+        prove(store, manifest, threads=threads, look=look)
+        key = pointer_key(manifest.promotion)
+        seen = read_bytes(store, key)
+        live = None if seen is None else pointer_of(key, seen)
+        if live is None or live.release_id != manifest.release_id:
+            history = read_history(store, manifest.promotion)
+            before = None if live is None else history.last_of(live.release_id)
+            note = Note(manifest.release_id, manifest.key, before, kind, len(manifest.entries), now(), by)
+            write_note(store, history, note)
+            if not move_pointer(store, key, seen, Pointer(manifest.release_id, manifest.key)):
+                raise another_publisher(manifest.promotion)
+        follow_channels(store, manifest.promotion, manifest)
     return release_of(manifest)
 
 
@@ -134,31 +135,20 @@ def rollback(
         raise PublishError(f"{to} was never a release of {promotion}; known are: {known}.")
     target = history.notes[number]
     manifest = read_manifest(store, target.manifest_key)
-    store_checked(store, manifest, threads=threads, look=look, now=now)
-    if target.release_id != live.release_id:
-        files = len(manifest.entries)
-        note = Note(target.release_id, target.manifest_key, target.before, "rolled_back", files, now(), by)
-        write_note(store, history, note)
-        if not move_pointer(store, key, seen, Pointer(target.release_id, target.manifest_key)):
-            raise another_publisher(promotion)
-    follow_channels(store, promotion, manifest)
+    with announced(store, manifest, now()):
+        prove(store, manifest, threads=threads, look=look)
+        if target.release_id != live.release_id:
+            files = len(manifest.entries)
+            note = Note(target.release_id, target.manifest_key, target.before, "rolled_back", files, now(), by)
+            write_note(store, history, note)
+            if not move_pointer(store, key, seen, Pointer(target.release_id, target.manifest_key)):
+                raise another_publisher(promotion)
+        follow_channels(store, promotion, manifest)
     return release_of(manifest)
 
 
-def store_checked(
-    store: Store,
-    manifest: Manifest,
-    *,
-    threads: int = THREADS,
-    look: Look | None = None,
-    now: Callable[[], datetime] = clock.now,
-) -> None:
-    """Store a manifest and prove that all it names is in the store and may go live; nothing is live by it.
-
-    Raises PublishError, StorageError.
-    """
-    store.put(manifest.key, manifest.data, content_type=JSON, cache_control=IMMUTABLE)
-    refuse_doomed(store, manifest, now())  # after the manifest was stored: see `doomed`
+def prove(store: Store, manifest: Manifest, *, threads: int = THREADS, look: Look | None = None) -> None:
+    """Prove that all a manifest names is in the store and may go live. Raises PublishError, StorageError."""
     check_files(store, manifest, threads=threads)
     if look is not None:
         look(manifest)
