@@ -1,9 +1,11 @@
 """Publishing: accepted pictures become channel files with labels, and files become a release with one pointer.
 
-What it is:       `channels` (rules as dated data), `renditions` (size, encode, check), `seal` (disclosure labels,
-                  written last, read back), `alt_text`, `manifest` (what a release holds), `release` (switch and
-                  roll back), `moderation` (a service that is asked about a picture before it is published).
-May import:       domain, errors, settings, clock, storage, imaging, engines.wire; pydantic, PyYAML, defusedxml.
+What it is:       `channels` (rules as dated data), `renditions` (size, encode, check), `frames` (where a file lies in
+                  the master, srcset), `seal` and `xmp` (disclosure labels, written last, read back), `visible_label`,
+                  `credentials` (C2PA), `inspection` (what any file carries), `alt_text`, `manifest` (what a release
+                  holds), `release` (switch and roll back), `moderation` (a service that is asked about a picture before
+                  it is published).
+May import:       domain, errors, settings, clock, storage, imaging, engines.wire; pydantic, PyYAML, defusedxml, c2pa.
 May touch:        the Store it is handed, channels.yaml beside it, and the moderation service that settings name.
 Never:            decides what is good; overwrites an object; switches to a release whose files it has not checked.
 """

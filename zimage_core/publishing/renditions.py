@@ -1,8 +1,8 @@
 """One picture to one channel file: crop, scale down, label, encode within the limit, seal, sign, and read it all back.
 
-A channel that allows no overlay gets the bare attempt. Transparency is kept where the format holds it and the channel
-does not ask for white; elsewhere the picture is laid over white. The channel's rules are held against the decoded
-bytes, not against what we meant to write.
+A channel that allows no overlay gets the bare attempt. Transparency is kept where the channel takes it and the format
+holds it; elsewhere the picture is laid over white. The channel's rules are held against the decoded bytes, not against
+what we meant to write.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def rendition_id_of(finished_key: str, channel: Channel, seal: SealFacts) -> str
     Where and when the rules were looked up is not part of it; an encoder update is, and so is who signs
     (`seal.signed_by`). Signed bytes differ each time they are made: two files of one id show and say the same.
     """
-    rules = dataclasses.replace(channel, source="", verified_on=channel.verified_on.min)
     facts = dataclasses.asdict(seal)
     told = {name: fact for name, fact in facts.items() if name not in _LATER or fact != _LATER[name]}
-    label = (label_fingerprint(),) if seal.visible_label else ()
-    return content_id("rendition", finished_key, rules, told, encoder_fingerprint(channel.format), *label)
+    more = ([label_fingerprint()] if seal.visible_label else []) + (["alpha"] if channel.alpha_allowed else [])
+    rules = channel.drawing_rules
+    return content_id("rendition", finished_key, rules, told, encoder_fingerprint(channel.format), *more)
 
 
 def make_rendition(
@@ -187,13 +187,13 @@ def fill_ratio(rgb: NDArray[np.uint8]) -> float:
 
 
 def _fit_for(pixels: NDArray[np.uint8], channel: Channel) -> NDArray[np.uint8]:
-    """Return the pixels without alpha where all is opaque, and over white where the file can show no transparency."""
+    """Return the pixels without alpha where all is opaque, and over white where the file may show no transparency."""
     if pixels.shape[2] == 3:
         return pixels
     alpha = pixels[..., 3:].astype(np.uint16)
     if int(alpha.min()) == 255:
         return np.ascontiguousarray(pixels[..., :3])
-    if channel.format != "jpeg" and channel.background != "white":
+    if channel.alpha_allowed and channel.format != "jpeg" and channel.background != "white":
         return pixels
     over = pixels[..., :3].astype(np.uint16) * alpha + np.uint16(255) * (255 - alpha)
     return np.asarray((over + 127) // 255, dtype=np.uint8)

@@ -9,7 +9,7 @@ higher on all else (WCAG 2.2 asks for 4.5 : 1).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -27,7 +27,9 @@ LABEL_VERSION: Final = "1"
 """Part of a rendition's id: raise it when the same label would be drawn differently."""
 MIN_HEIGHT_RATIO = 0.05  # GB 45438-2025, of the shortest side; the height of the ink is meant here
 _MIN_EM_PX = 8  # below, glyphs are specks
-_MARGIN_RATIO = 0.03  # marketplaces crop 1-2 %; a white channel's border is measured over 2 %
+_MARGIN_RATIOS = (0.03, 0.015)  # of the short side, the liked one first: marketplaces crop 1-2 %
+_SLIDE_STEP_RATIO = 0.02  # of the short side
+_MAX_SLIDE_RATIO = 0.25  # of the height
 _GAP_RATIO = 0.01  # to the product and to other texts
 _PAD_RATIOS = (0.42, 0.30)  # of the ink's height, beside it and above
 _RADIUS_RATIO = 0.22  # of the plate's height
@@ -69,13 +71,18 @@ def draw_visible_label(
 
     `pixels` are (H, W, 3), or (H, W, 4) with straight alpha; `product_alpha` is (H, W), where the product is, None
     where that is not known; `taken` are boxes of other texts. A corner is free when the plate and a gap around it touch
-    neither. Alike corners are taken in the order lower right, lower left, upper right, upper left. Equal arguments give
-    equal bytes. Raises ConfigurationError when the font is not on this machine.
+    neither; where none is, the label stands closer to the border, and then up or down the side from its corner, by a
+    quarter of the height at most. Alike corners are taken in the order lower right, lower left, upper right, upper
+    left. Equal arguments give equal bytes. Raises ConfigurationError when the font is not on this machine.
     """
     height_px, width_px = pixels.shape[:2]
     drawn = _draw(LABEL_TEXTS[language], math.ceil(MIN_HEIGHT_RATIO * min(width_px, height_px)))
-    free = [box for box in _corners(pixels, drawn) if _is_free(box, pixels, product_alpha, taken)]
-    if not free:
+    free: list[Box] = []
+    for boxes in _tiers(width_px, height_px, drawn):
+        free = [box for box in boxes if _is_free(box, pixels, product_alpha, taken)]
+        if free:
+            break
+    else:
         return None
     grey = np.asarray(Image.fromarray(pixels[..., :3]).convert("L"))
     place = min(free, key=lambda box: round(_structure(grey, box) / _STRUCTURE_STEP))  # the first of equals
@@ -115,15 +122,25 @@ def _ink_of(text: str, size_px: int) -> tuple[Image.Image, Box]:
     return canvas, Box(int(left), int(top), int(right - left) + 1, int(bottom - top) + 1)
 
 
-def _corners(pixels: NDArray[np.uint8], drawn: _Drawn) -> tuple[Box, ...]:
-    """Return the plate's place in each corner, in order of preference; empty where it is wider than the picture."""
-    height_px, width_px = pixels.shape[:2]
+def _tiers(width_px: int, height_px: int, drawn: _Drawn) -> Iterator[tuple[Box, ...]]:
+    """Yield places for the plate, the best liked first, each tier one place per corner in order of preference.
+
+    Nothing is yielded where the plate is wider or higher than the picture.
+    """
     plate_h, plate_w = drawn.plate.shape
-    margin = round(_MARGIN_RATIO * min(width_px, height_px))
-    right, bottom = width_px - margin - plate_w, height_px - margin - plate_h
-    if right < margin or bottom < margin:
-        return ()
-    return tuple(Box(x, y, plate_w, plate_h) for y in (bottom, margin) for x in (right, margin))
+    short = min(width_px, height_px)
+    step = max(1, round(_SLIDE_STEP_RATIO * short))
+    slides = range(step, round(_MAX_SLIDE_RATIO * height_px) + 1, step)
+    for margin_ratio, slide in (
+        (_MARGIN_RATIOS[0], 0),
+        (_MARGIN_RATIOS[1], 0),
+        *((_MARGIN_RATIOS[0], s) for s in slides),
+    ):
+        margin = round(margin_ratio * short)
+        right, bottom = width_px - margin - plate_w, height_px - margin - plate_h
+        if right >= margin and bottom - slide >= margin:
+            rows = (bottom - slide, margin + slide)
+            yield tuple(Box(x, y, plate_w, plate_h) for y in rows for x in (right, margin))
 
 
 def _is_free(box: Box, pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, taken: Sequence[Box]) -> bool:

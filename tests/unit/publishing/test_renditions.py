@@ -329,7 +329,7 @@ def test_transparency_is_kept_where_the_format_holds_it(file_format: str) -> Non
     alpha = np.zeros((800, 800, 1), np.uint8)
     alpha[200:600, 200:600] = 255
     attempt = np.concatenate([scenery(800, 800), alpha], axis=2)
-    channel = dataclasses.replace(CHANNELS["taobao_main"], format=file_format)
+    channel = dataclasses.replace(CHANNELS["taobao_main"], format=file_format, alpha_allowed=True)
     file = made(make_rendition(attempt, attempt, channel, seal=FACTS))
     with Image.open(io.BytesIO(file.data)) as image:
         kept = np.asarray(image.convert("RGBA"))[..., 3].astype(int)
@@ -343,6 +343,8 @@ def test_transparency_becomes_white_in_a_jpeg_and_on_a_white_channel() -> None:
     file = made(make_rendition(attempt, attempt, CHANNELS["taobao_main"], seal=FACTS))
     assert decoded(file)[:190].min() >= 250
     assert decoded(file)[210:590, 210:590].max() <= 5
+    in_png = dataclasses.replace(CHANNELS["taobao_main"], format="png")
+    assert decoded(made(make_rendition(attempt, attempt, in_png, seal=FACTS)))[0, 0].tolist() == [255, 255, 255]
     opaque = np.concatenate([scenery(800, 800), np.full((800, 800, 1), 255, np.uint8)], axis=2)
     rgb = np.ascontiguousarray(opaque[..., :3])
     assert (

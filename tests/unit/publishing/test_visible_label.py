@@ -81,10 +81,18 @@ def test_it_stands_clear_of_the_product_and_of_other_texts() -> None:
     assert (label.pixels[alpha > 0] == 255).all()
 
 
+def test_where_a_text_takes_every_corner_it_stands_beside_one_at_the_border() -> None:
+    texts = (Box(250, 20, 300, 80), Box(250, 700, 300, 80))  # the English words do not fit beside them
+    label = labelled(plain(), "en", taken=texts)
+    assert not any(label.plate.overlaps(text) for text in texts)
+    assert 800 - label.plate.right_px <= 24, "at the right border"
+    assert 500 < label.plate.bottom_px <= 700, "and close to its corner"
+
+
 def test_where_no_corner_is_free_there_is_no_label() -> None:
     alpha = np.zeros((800, 800), np.uint8)
     alpha[:, 760:] = 255
-    texts = (Box(0, 0, 30, 30), Box(30, 730, 60, 40))
+    texts = (Box(0, 0, 30, 400), Box(30, 430, 60, 340))
     assert draw_visible_label(plain(), language="zh", product_alpha=alpha, taken=texts) is None
     assert draw_visible_label(plain(size=(20, 20)), language="en") is None, "the words are wider than the picture"
 
