@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows import cli_comfyui, cli_grade, cli_inspect, cli_look, cli_produce, cli_prompts, cli_serve, cli_webhooks
+from flows import (
+    cli_comfyui,
+    cli_feeds,
+    cli_grade,
+    cli_inspect,
+    cli_lint,
+    cli_look,
+    cli_produce,
+    cli_prompts,
+    cli_serve,
+    cli_webhooks,
+)
 from flows.quiet import set_up_terminal
 from zimage_core.errors import ConfigurationError, ZImageError
 
@@ -25,7 +36,15 @@ app = typer.Typer(
 app.add_typer(cli_prompts.app, name="prompts")
 app.add_typer(cli_comfyui.app, name="comfyui")
 app.add_typer(cli_webhooks.app, name="webhooks")
-for commands in (cli_produce.COMMANDS, cli_grade.COMMANDS, cli_inspect.COMMANDS, cli_look.COMMANDS, cli_serve.COMMANDS):
+app.add_typer(cli_feeds.app, name="feed")
+for commands in (
+    cli_produce.COMMANDS,
+    cli_grade.COMMANDS,
+    cli_lint.COMMANDS,
+    cli_inspect.COMMANDS,
+    cli_look.COMMANDS,
+    cli_serve.COMMANDS,
+):
     for command in commands:
         app.command(command.__name__.rstrip("_"))(command)
 
