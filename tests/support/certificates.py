@@ -35,10 +35,16 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return certificate_file, key_file
 
 
-def signing_chain(folder: Path, organisation: str = "Nuowu Test") -> tuple[Path, Path]:
-    """Write an ES256 chain as C2PA wants it (a leaf for e-mail protection under a root of its own) and the leaf's key.
+def signing_chain(
+    folder: Path,
+    organisation: str = "Nuowu Test",
+    *,
+    purpose: x509.ObjectIdentifier = x509.ExtendedKeyUsageOID.EMAIL_PROTECTION,
+) -> tuple[Path, Path]:
+    """Write an ES256 chain as C2PA wants it (a leaf for one purpose under a root of its own) and the leaf's key.
 
     C2PA specification 2.2, 14.5: an end-entity certificate, digitalSignature, an extended key usage, no self-signing.
+    RFC 3161, 2.3: a time service's purpose is marked critical.
     """
     root_key, leaf_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root_name, leaf_name = (
@@ -60,7 +66,7 @@ def signing_chain(folder: Path, organisation: str = "Nuowu Test") -> tuple[Path,
         _issued(leaf_name, root_name, leaf_key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=purpose == x509.ExtendedKeyUsageOID.TIME_STAMPING)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
         .sign(root_key, hashes.SHA256())
     )

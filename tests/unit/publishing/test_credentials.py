@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.support.certificates import certificate, signing_chain
+from tests.support.time_service import OPENSSL, time_service
 from zimage_core.errors import ConfigurationError, PublishError
 from zimage_core.imaging.encode import FORMATS, Format, encode
 from zimage_core.publishing.credentials import CredentialSigner, open_signer, read_credential
@@ -85,6 +87,22 @@ def test_who_signs_has_a_name_that_follows_certificate_and_time_stamp_and_tells_
     dated = dataclasses.replace(signer, timestamp_url="http://127.0.0.1:9/tsa")
     assert len({signer.fingerprint, other.fingerprint, dated.fingerprint}) == 3
     assert "PRIVATE KEY" not in repr(signer)
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="the openssl program answers as time service")
+@pytest.mark.parametrize("file_format", ALL_FORMATS)
+def test_a_time_service_dates_the_signature(file_format: Format, signer: CredentialSigner, tmp_path: Path) -> None:
+    media_type = FORMATS[file_format].media_type
+    with time_service(tmp_path) as service:
+        dated = dataclasses.replace(signer, timestamp_url=service.url)
+        signed = dated.sign(sealed(file_format), media_type, FACTS)
+        assert [seen.method for seen in service.seen] == ["POST"], "one request a file"
+    told = read_credential(signed, media_type)
+    assert told is not None
+    assert told.state == "valid"
+    assert told.signed_at is not None
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(told.signed_at)) < timedelta(minutes=5)
+    assert read_seal(signed) == expected_seal(FACTS)
 
 
 def test_a_time_service_that_is_away_is_a_sentence(signer: CredentialSigner) -> None:
