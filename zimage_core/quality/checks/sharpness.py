@@ -90,6 +90,8 @@ def _regions(evidence: Evidence) -> tuple[Plane, Plane]:
         grown = cv2.dilate(alpha, np.ones((5, 5), np.uint8))
         seen = np.asarray(cv2.inRange(grown, _SHOWN_ALPHA, _ALL), dtype=np.uint8)
     region = _without(seen, texts)
+    if evidence.placed is None and cv2.countNonZero(region) < _LEAST_UNPAINTED * cv2.countNonZero(seen):
+        region = _without(frame, texts)  # nothing but texts was found before the backdrop: the product is paler
     plates = painted_plates(evidence.given.attempt_rgb) if evidence.placed is None else ()
     if not plates:
         return region, region

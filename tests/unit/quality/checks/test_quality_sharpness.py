@@ -140,6 +140,24 @@ def test_a_badge_that_nobody_knows_of_does_not_blur_a_sharp_picture(studio) -> N
     assert studio.finding("sharpness", unknown(studio.shoot("cushion"))).score > 0.9
 
 
+@pytest.mark.parametrize("sigma", [2.0, 4.0])
+def test_a_known_badge_that_is_all_one_sees_before_the_backdrop_leaves_a_blurred_glass_to_be_judged(
+    studio, sigma
+) -> None:
+    """Clear glass before grey is hardly seen; the badge, whose place is known, is what stands out from the backdrop."""
+
+    def glass(rgb: Rgb) -> Rgb:
+        made = np.full_like(rgb, 186)
+        cv2.rectangle(made, (330, 250), (690, 900), (193, 194, 192), 14)
+        return gauss(sigma)(cv2.rectangle(made, (400, 300), (480, 860), (205, 203, 208), -1))
+
+    shot = studio.shoot("mug", spoil=glass)
+    given = dataclasses.replace(unknown(shot), placed_texts=shot.placed_texts)
+    finding = studio.finding("sharpness", given)
+    assert finding.state == "measured"
+    assert not finding.passed
+
+
 @pytest.mark.parametrize("sides", [(1, 1), (1, 700), (40, 25), (200, 129)])
 def test_pictures_of_any_size_are_judged_or_said_to_have_no_edge(studio, sides) -> None:
     rgb = np.random.default_rng(2).integers(0, 256, (*sides, 3)).astype(np.uint8)
