@@ -20,6 +20,7 @@ from flows import (
     cli_look,
     cli_produce,
     cli_prompts,
+    cli_release,
     cli_serve,
     cli_webhooks,
 )
@@ -39,6 +40,7 @@ app.add_typer(cli_webhooks.app, name="webhooks")
 app.add_typer(cli_feeds.app, name="feed")
 for commands in (
     cli_produce.COMMANDS,
+    cli_release.COMMANDS,
     cli_grade.COMMANDS,
     cli_lint.COMMANDS,
     cli_inspect.COMMANDS,
@@ -46,7 +48,7 @@ for commands in (
     cli_serve.COMMANDS,
 ):
     for command in commands:
-        app.command(command.__name__.rstrip("_"))(command)
+        app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""Commands that make something: demo, run, plan, publish, rollback, decide, regrade."""
+"""Commands that make something: demo, run, plan, publish, decide, regrade."""
 
 from __future__ import annotations
 
@@ -72,21 +72,6 @@ def publish(
     _say_where_to_look(order, known, console)
 
 
-def rollback(
-    promotion: Annotated[str, typer.Argument(help="Whose pointer to move back.")],
-    to: Annotated[str | None, typer.Option(help="A release id; none = the one before the current.")] = None,
-    work_dir: WorkOption = None,
-    out_dir: OutOption = None,
-) -> None:
-    """Point a promotion at an earlier release. Files are never deleted, so this takes no time."""
-    from tasks.publish import roll_back
-    from tasks.runtime import opened_rooms
-
-    with opened_rooms():
-        release = roll_back(promotion, to, work_dir, out_dir)
-    Console().print(f"{promotion} now points at release {release.release_id} ({release.rendition_count} files).")
-
-
 def decide(
     decisions: Annotated[Path, typer.Argument(help="The CSV that the contact sheet exports.")],
     who: Annotated[str | None, typer.Option(help="Who decided, where the file does not say.")] = None,
@@ -119,7 +104,7 @@ def regrade(
             Console().print(line, highlight=False)
 
 
-COMMANDS = (demo, run, plan, publish, rollback, decide, regrade)
+COMMANDS = (demo, run, plan, publish, decide, regrade)
 
 
 # ---------------------------------------------------------------- behind the commands

@@ -1,0 +1,163 @@
+"""Expire: a promotion is over, so its pictures without badge and price are made and take the place of the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from prefect import task
+
+from tasks.moderate import is_cleared
+from tasks.order import ProductionOrder
+from tasks.publish import _is_there, _make, publishables
+from tasks.releases import after_switch
+from tasks.runs import order_of
+from tasks.runtime import RETRYING, Rooms, rooms
+from zimage_core.domain import Attempt, GradeLetter, Promise, Refusal, Release, Rendition
+from zimage_core.errors import ConfigurationError, PublishError
+from zimage_core.publishing.canary import canary
+from zimage_core.publishing.expiry import PlainLibrary, is_over, plain_manifest, writes_something
+from zimage_core.publishing.history import read_manifest, read_pointer
+from zimage_core.publishing.manifest import Manifest, ManifestEntry
+from zimage_core.publishing.overview import live_promotion, live_promotions
+from zimage_core.publishing.release import publish_release
+
+log = logging.getLogger("zimage_core.tasks")
+
+
+def plain_rooms(open_rooms: Rooms) -> Rooms:
+    """Return the same rooms, in which no promotion writes anything over a picture.
+
+    Nobody is asked about plain pictures: their pixels were seen beneath the badge, and `is_cleared` is asked of the
+    rooms as they are.
+    """
+    return dataclasses.replace(open_rooms, library=PlainLibrary(open_rooms.library.files), moderation=None)
+
+
+def expired_promotions(now: datetime, zone: ZoneInfo, work_dir: Path | None, out_dir: Path | None) -> list[str]:
+    """Return the promotions that are over, live, write something over pictures, and are not plain yet."""
+    opened = rooms(ProductionOrder(catalogue="-", work_dir=work_dir, out_dir=out_dir))
+    known = set(opened.library.promotion_slugs)
+    found: list[str] = []
+    for live in live_promotions(opened.cdn):
+        if live.promotion not in known:
+            log.warning("%s is live, but no promotion of that name says when it ends.", live.promotion)
+            continue
+        promotion = opened.library.promotion(live.promotion)
+        if live.kind != "expired" and writes_something(promotion) and is_over(promotion, now, zone):
+            found.append(live.promotion)
+    return found
+
+
+def refuse_while_running(promotion: str, now: datetime, zone: ZoneInfo, order: ProductionOrder) -> None:
+    """Raise ConfigurationError when a promotion is not over yet."""
+    found = rooms(order).library.promotion(promotion)
+    if not is_over(found, now, zone):
+        raise ConfigurationError(
+            f"{promotion} runs until the end of {found.ends} ({zone.key}); say --although-running to take its prices "
+            "down all the same."
+        )
+
+
+def order_of_live(promotion: str, work_dir: Path | None, out_dir: Path | None) -> tuple[ProductionOrder, str]:
+    """Return the order and the run that made what is live. Raises PublishError where the ledger knows of none."""
+    opened = rooms(ProductionOrder(catalogue="-", promotion=promotion, work_dir=work_dir, out_dir=out_dir))
+    live = live_promotion(opened.cdn, promotion)
+    if live is None:
+        raise PublishError(f"Nothing of {promotion} is live, so nothing can expire.")
+    runs = [
+        event.run_id
+        for event in opened.ledger.releases(promotion)
+        if event.release.release_id == live.release_id and event.run_id is not None
+    ]
+    if not runs:
+        raise PublishError(
+            f"This ledger knows no run that made release {live.release_id} of {promotion}; expire it where it was made."
+        )
+    return order_of(runs[-1], work_dir, out_dir)
+
+
+def live_shots(order: ProductionOrder, run_id: str) -> list[tuple[str, str]]:
+    """Return (shard_id, shot_id) of the run's accepted shots whose files are live."""
+    opened = rooms(order)
+    places = {(entry.sku, entry.scene) for entry in _live_manifest(opened, order.promotion).entries}
+    return [
+        (promise.shard_id, promise.shot.shot_id)
+        for promise, standing in opened.ledger.standings(run_id)
+        if standing.state == "accepted" and (promise.shot.sku, promise.shot.scene.name) in places
+    ]
+
+
+@task(name="plain", task_run_name="plain {label}", **RETRYING)
+def make_plain(order: ProductionOrder, run_id: str, shots: Sequence[tuple[str, str]], label: str) -> int:
+    """Make and store the plain renditions of these shots that are missing; return how many were made."""
+    opened = rooms(order)
+    plain = plain_rooms(opened)
+    made: list[Rendition] = []
+    refused: list[Refusal] = []
+    for promise, standing in opened.ledger.standings(run_id, shot_ids=[shot_id for _, shot_id in shots]):
+        attempt = standing.attempt
+        if attempt is None or not is_cleared(opened, promise, attempt, order.promotion):
+            continue
+        wanted = publishables(plain, promise, attempt, order.promotion)
+        known = opened.ledger.renditions([one.rendition_id for one in wanted])
+        missing = [one for one in wanted if not _is_there(opened, known.get(one.rendition_id))]
+        for answer in _make(plain, order, missing):
+            if isinstance(answer, Refusal):
+                refused.append(answer)
+            else:
+                made.append(answer)
+    opened.ledger.record_renditions(run_id, made)
+    opened.ledger.record_refusals(run_id, refused)
+    return len(made)
+
+
+@task(name="expire", task_run_name="expire {run_id}")
+def release_plain(order: ProductionOrder, run_id: str, who: str | None) -> Release:
+    """Switch the promotion to its plain set. Raises PublishError when files are missing; what is live then stays."""
+    opened = rooms(order)
+    live = _live_manifest(opened, order.promotion)
+    refused = {refusal.value for refusal in opened.ledger.refusals(run_id) if refusal.stage == "publish"}
+    without: set[tuple[str, str, str]] = set()
+    entries: list[ManifestEntry] = []
+    plain = plain_rooms(opened)
+    for promise, attempt, letter in _accepted(opened, order, run_id):
+        wanted = publishables(plain, promise, attempt, order.promotion)
+        known = opened.ledger.renditions([one.rendition_id for one in wanted])
+        entries += [ManifestEntry.of(rendition, letter) for rendition in known.values()]
+        place = (promise.shot.sku, promise.shot.scene.name)
+        without |= {(*place, one.channel.slug) for one in wanted if one.rendition_id in refused - known.keys()}
+    settings = opened.publishing
+    manifest = plain_manifest(live, entries, without=without, public_url=settings.public_url)
+    look = canary(settings.public_url)
+    release = publish_release(
+        opened.cdn, manifest, by=who or run_id, kind="expired", threads=settings.threads, look=look
+    )
+    opened.ledger.record_release(run_id, release, "published")
+    gone = len(live.entries) - release.rendition_count
+    log.info("%s is plain: %d files, %d gone", order.promotion, release.rendition_count, gone)
+    after_switch(opened, order.promotion)
+    return release
+
+
+# ---------------------------------------------------------------- behind the verbs
+
+
+def _accepted(opened: Rooms, order: ProductionOrder, run_id: str) -> Iterator[tuple[Promise, Attempt, GradeLetter]]:
+    """Yield the accepted pictures of a run that may be published, with their grades."""
+    for outcome in opened.ledger.outcomes(run_id):
+        if outcome.state != "accepted" or outcome.chosen is None or outcome.grade is None:
+            continue
+        if is_cleared(opened, outcome.promise, outcome.chosen, order.promotion):
+            yield outcome.promise, outcome.chosen, outcome.grade.letter
+
+
+def _live_manifest(opened: Rooms, promotion: str) -> Manifest:
+    pointer = read_pointer(opened.cdn, promotion)
+    if pointer is None:
+        raise PublishError(f"Nothing of {promotion} is live, so nothing can expire.")
+    return read_manifest(opened.cdn, pointer.manifest_key)

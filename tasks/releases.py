@@ -1,0 +1,113 @@
+"""Releases from outside a run: what is live, going live later, going back, telling caches, clearing up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from tasks.order import ProductionOrder
+from tasks.runtime import Rooms, rooms
+from zimage_core import clock
+from zimage_core.domain import Release
+from zimage_core.errors import PublishError
+from zimage_core.publishing import held, retention
+from zimage_core.publishing.canary import canary
+from zimage_core.publishing.history import Held
+from zimage_core.publishing.overview import (
+    LivePromotion,
+    ReleaseLine,
+    live_promotion,
+    live_promotions,
+    release_lines,
+)
+from zimage_core.publishing.purge import PurgeOutcome, purge_of, purge_switch
+from zimage_core.publishing.release import rollback
+from zimage_core.publishing.retention import Pruning
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What is live and what waits. `lines` are one promotion's releases, empty where all promotions are looked at."""
+
+    live: tuple[LivePromotion, ...]
+    held: tuple[Held, ...]
+    lines: tuple[ReleaseLine, ...] = ()
+
+
+def shelf(promotion: str | None, work_dir: Path | None, out_dir: Path | None) -> Shelf:
+    """Return what is live and what waits, of one promotion or of all."""
+    cdn = _rooms(work_dir, out_dir).cdn
+    if promotion is None:
+        return Shelf(live_promotions(cdn), held.read_held(cdn))
+    live = live_promotion(cdn, promotion)
+    return Shelf(() if live is None else (live,), held.read_held(cdn, promotion), release_lines(cdn, promotion))
+
+
+def roll_back(
+    promotion: str, to: str | None, who: str | None, work_dir: Path | None, out_dir: Path | None
+) -> tuple[Release, PurgeOutcome]:
+    """Point the promotion at an earlier release (none given: the one before), write that down, tell the cache."""
+    opened = _rooms(work_dir, out_dir)
+    restored = rollback(opened.cdn, promotion, to, by=who, threads=opened.publishing.threads)
+    opened.ledger.record_release(None, restored, "rolled_back")
+    return restored, after_switch(opened, promotion)
+
+
+def go_live(
+    promotion: str, release_id: str | None, *, early: bool, who: str | None, work_dir: Path | None, out_dir: Path | None
+) -> tuple[Release, PurgeOutcome]:
+    """Make a held release live, look at its published files before, write it down, tell the cache."""
+    opened = _rooms(work_dir, out_dir)
+    release = held.go_live(
+        opened.cdn,
+        promotion,
+        release_id,
+        early=early,
+        by=who,
+        threads=opened.publishing.threads,
+        look=canary(opened.publishing.public_url),
+    )
+    opened.ledger.record_release(None, release, "published")
+    return release, after_switch(opened, promotion)
+
+
+def due(work_dir: Path | None, out_dir: Path | None) -> tuple[Held, ...]:
+    """Return the held releases whose time has come, one per promotion."""
+    return held.due_releases(_rooms(work_dir, out_dir).cdn, clock.now())
+
+
+def let_go(promotion: str, release_id: str | None, work_dir: Path | None, out_dir: Path | None) -> Held:
+    """Hold a release no longer."""
+    return held.let_go(_rooms(work_dir, out_dir).cdn, promotion, release_id)
+
+
+def prune(grace_days: float, *, dry: bool, work_dir: Path | None, out_dir: Path | None) -> Pruning:
+    """Delete what no kept release names; dry = only say what."""
+    opened = _rooms(work_dir, out_dir)
+    return retention.prune(
+        opened.cdn,
+        opened.publishing.keep_releases,
+        grace=timedelta(days=grace_days),
+        dry=dry,
+        threads=opened.publishing.threads,
+    )
+
+
+def purge_again(promotion: str, work_dir: Path | None, out_dir: Path | None) -> PurgeOutcome:
+    """Tell the cache once more that a promotion's pointers have moved."""
+    opened = _rooms(work_dir, out_dir)
+    if opened.publishing.purge == "none":
+        raise PublishError("No cache is configured to be told; see ZIMAGE_PUBLISH_PURGE.")
+    public_url = opened.publishing.public_url
+    return purge_switch(purge_of(opened.publishing), opened.cdn, promotion, public_url=public_url, again=True)
+
+
+def after_switch(opened: Rooms, promotion: str) -> PurgeOutcome:
+    """Tell the cache in front of the store that a promotion's pointers have moved; a failure is told, not raised."""
+    return purge_switch(purge_of(opened.publishing), opened.cdn, promotion, public_url=opened.publishing.public_url)
+
+
+def _rooms(work_dir: Path | None, out_dir: Path | None) -> Rooms:
+    """Open the rooms by their folders alone: releases belong to no catalogue."""
+    return rooms(ProductionOrder(catalogue="-", work_dir=work_dir, out_dir=out_dir))
