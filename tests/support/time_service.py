@@ -1,8 +1,10 @@
-"""A time stamp service (RFC 3161) on 127.0.0.1, answered by the openssl program under a certificate of its own."""
+"""A time stamp service (RFC 3161) on 127.0.0.1, answered by the openssl program under a certificate of its own.
+
+Every Debian with ca-certificates has that program.
+"""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,6 @@ from cryptography.x509 import ExtendedKeyUsageOID
 from tests.support.certificates import signing_chain
 from tests.support.small_servers import Answer, Seen, SmallServer
 
-OPENSSL = shutil.which("openssl")
 _CONFIG = """[tsa]
 default_tsa = here
 [here]
@@ -30,7 +31,7 @@ ess_cert_id_alg = sha256
 
 @contextmanager
 def time_service(folder: Path) -> Iterator[SmallServer]:
-    """Run the service; `seen` of what is given holds the requests. Needs `OPENSSL`."""
+    """Run the service; `seen` of what is given holds the requests."""
     chain, key = signing_chain(folder, "Test time service", purpose=ExtendedKeyUsageOID.TIME_STAMPING)
     (folder / "serial").write_text("01")
     (folder / "tsa.cnf").write_text(_CONFIG.format(folder=folder, chain=chain, key=key))
@@ -38,7 +39,7 @@ def time_service(folder: Path) -> Iterator[SmallServer]:
     def stamp(seen: Seen) -> Answer:
         asked, told = folder / "query.tsq", folder / "reply.tsr"
         asked.write_bytes(seen.body)
-        command = [str(OPENSSL), "ts", "-reply", "-config", str(folder / "tsa.cnf"), "-queryfile", str(asked)]
+        command = ["openssl", "ts", "-reply", "-config", str(folder / "tsa.cnf"), "-queryfile", str(asked)]
         subprocess.run([*command, "-out", str(told)], check=True, capture_output=True)
         return Answer(200, told.read_bytes(), {"Content-Type": "application/timestamp-reply"})
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.support.certificates import certificate, signing_chain
-from tests.support.time_service import OPENSSL, time_service
+from tests.support.time_service import time_service
 from zimage_core.errors import ConfigurationError, PublishError
 from zimage_core.imaging.encode import FORMATS, Format, encode
 from zimage_core.publishing.credentials import CredentialSigner, open_signer, read_credential
@@ -89,7 +89,6 @@ def test_who_signs_has_a_name_that_follows_certificate_and_time_stamp_and_tells_
     assert "PRIVATE KEY" not in repr(signer)
 
 
-@pytest.mark.skipif(OPENSSL is None, reason="the openssl program answers as time service")
 @pytest.mark.parametrize("file_format", ALL_FORMATS)
 def test_a_time_service_dates_the_signature(file_format: Format, signer: CredentialSigner, tmp_path: Path) -> None:
     media_type = FORMATS[file_format].media_type
