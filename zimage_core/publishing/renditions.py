@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zimage_core.domain import Box, Channel, content_id
+from zimage_core.domain.planning import AiLabel
 from zimage_core.errors import ImageError, PublishError
 from zimage_core.imaging.encode import FORMATS, Encoded, encode, encoder_fingerprint
 from zimage_core.publishing.credentials import Credential, CredentialSigner, read_credential
@@ -75,6 +76,7 @@ class _Wanted:
     channel: Channel
     facts: SealFacts
     label: Labelled | None
+    required: frozenset[AiLabel]
     signer: CredentialSigner | None
 
 
@@ -99,6 +101,7 @@ def make_rendition(
     seal: SealFacts,
     product_alpha: NDArray[np.uint8] | None = None,
     text_boxes: Sequence[Box] = (),
+    required_labels: Collection[AiLabel] = (),
     signer: CredentialSigner | None = None,
 ) -> RenditionBytes | RenditionRefusal:
     """Return the channel's file of a picture, or why it gets none. Both arrays are sRGB uint8 masters of one size.
@@ -106,7 +109,8 @@ def make_rendition(
     They are (H, W, 3), or (H, W, 4) with straight alpha. `seal.text_drawn` is set here, from whether the channel gets
     the finished picture and that differs from the attempt. With `seal.visible_label` the label stands clear of
     `product_alpha` (H, W; None = not known) and of `text_boxes`, what the finished picture's texts cover; both are in
-    pixels of the master. `signer` is the one whose fingerprint is `seal.signed_by`.
+    pixels of the master. `required_labels` are those the file must turn out to carry, whatever `seal` says: without one
+    of them it is refused. `signer` is the one whose fingerprint is `seal.signed_by`.
 
     Raises PublishError when the file cannot be signed, ConfigurationError when the label's font is missing.
     """
@@ -125,15 +129,12 @@ def make_rendition(
             reason = f"{channel.slug} wants an AI label people see, and product or texts reach into every corner."
             return RenditionRefusal(channel.slug, "no_free_corner", reason)
         pixels = label.pixels
-    wanted = _Wanted(pixels, channel, facts, label, signer)
+    wanted = _Wanted(pixels, channel, facts, label, frozenset(required_labels), signer)
     try:
         encoded = _written(wanted)
     except ImageError as error:
         return RenditionRefusal(channel.slug, "too_many_bytes", error.sentence)
-    refusal = _broken_rule(encoded, wanted)
-    if refusal is not None:
-        return refusal
-    credential = _kept_credential(encoded, wanted)
+    credential = _broken_rule(encoded, wanted) or _kept_credential(encoded, wanted)
     if isinstance(credential, RenditionRefusal):
         return credential
     return RenditionBytes(
@@ -226,13 +227,9 @@ def _broken_rule(encoded: Encoded, wanted: _Wanted) -> RenditionRefusal | None:
         return RenditionRefusal(
             channel.slug, "unreadable", f"A {width} x {height} px {channel.format} was written, but {written} was read."
         )
-    try:
-        kept = read_seal(encoded.data) == expected_seal(wanted.facts)
-        reason = "The labels read back from the file are not those that were written."
-    except PublishError as error:
-        kept, reason = False, error.sentence
-    if not kept:
-        return RenditionRefusal(channel.slug, "label_lost", reason)
+    lost = _lost_label(encoded, wanted)
+    if lost is not None:
+        return RenditionRefusal(channel.slug, "label_lost", lost)
     if wanted.label is not None:
         box = wanted.label.plate
         shown, meant_rgb = (
@@ -243,6 +240,25 @@ def _broken_rule(encoded: Encoded, wanted: _Wanted) -> RenditionRefusal | None:
             return RenditionRefusal(channel.slug, "label_lost", "The visible AI label does not show in the file.")
         decoded[box.y_px : box.bottom_px, box.x_px : box.right_px] = 255  # neither product nor a stain on white
     return _broken_white_rule(decoded, channel) if channel.background == "white" else None
+
+
+def _lost_label(encoded: Encoded, wanted: _Wanted) -> str | None:
+    """Return a sentence about labels that were not written, do not read back, or are required and not there."""
+    try:
+        seal = read_seal(encoded.data)
+    except PublishError as error:
+        return error.sentence
+    if seal != expected_seal(wanted.facts):
+        return "The labels read back from the file are not those that were written."
+    found = {
+        "digital_source_type": bool(seal.digital_source_type),
+        "aigc": bool(seal.aigc),
+        "visible": wanted.label is not None,
+    }
+    missing = [label for label in sorted(wanted.required) if not found[label]]
+    if missing:
+        return f"{wanted.channel.slug} requires the label {', '.join(missing)}, which this file does not carry."
+    return None
 
 
 def _kept_credential(encoded: Encoded, wanted: _Wanted) -> Credential | RenditionRefusal | None:

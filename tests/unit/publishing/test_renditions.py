@@ -257,6 +257,18 @@ def test_a_label_that_does_not_show_in_the_file_is_a_lost_label(monkeypatch: pyt
     assert (refusal.code, refusal.reason) == ("label_lost", "The visible AI label does not show in the file.")
 
 
+def test_a_file_without_a_label_that_is_required_is_not_published() -> None:
+    attempt, channel = scenery(1024, 1024), CHANNELS["taobao_main"]
+    facts = dataclasses.replace(FACTS, engine="diffusers", mode="stage")
+    both = ("digital_source_type", "aigc")
+    made(make_rendition(attempt, attempt, channel, seal=facts, required_labels=both))
+    by_formula = refused(make_rendition(attempt, attempt, channel, seal=FACTS, required_labels=both))
+    assert by_formula.code == "label_lost"
+    assert by_formula.reason == "taobao_main requires the label aigc, which this file does not carry."
+    unseen = refused(make_rendition(attempt, attempt, channel, seal=facts, required_labels=(*both, "visible")))
+    assert "requires the label visible" in unseen.reason
+
+
 @pytest.mark.parametrize("file_format", ["jpeg", "webp", "avif", "png"])
 def test_a_label_shows_at_the_lowest_quality_of_every_format(file_format: str) -> None:
     rng = np.random.default_rng(11)
