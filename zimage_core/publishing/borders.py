@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _REACH_RATIO = 0.12  # of the side: wider than this is a picture on a ground, not a picture with a frame
-_EVEN_LEVELS = 12  # JPEG rings by that much inside the 8 x 8 block where the frame ends
-_EVEN_SHARE = 0.98
-_STEP_LEVELS = 24
+_EVEN_LEVELS = 28  # JPEG with colour at half size rings by that much inside the 16 x 16 px where a red frame ends
+_EVEN_SHARE = 0.95
+_STEP_LEVELS = 40
 _STEP_SHARE = 0.6  # of the edge's length: a product that touches one side of its backdrop shows far less
 _STEP_ROWS = 4  # the edge is soft over some rows after scaling
 _PRODUCT_SHARE = 0.35  # of the border: a product that fills its picture touches two sides, and not all along them

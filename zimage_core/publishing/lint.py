@@ -90,7 +90,8 @@ def broken_rules(
         header = _header_of(data)
         photo = _pixels_of(data, header)
     except ImageError as error:
-        return (_broken(channel, "unreadable", error.sentence, "unreadable", "a picture", _OUR_DECISION),)
+        sentence = error.sentence[:1].upper() + error.sentence[1:]
+        return (_broken(channel, "unreadable", sentence, "unreadable", "a picture", _OUR_DECISION),)
     upright = photo.rgb.shape[1], photo.rgb.shape[0]
     return (
         *_file_rules(data, header, channel, name),

@@ -212,8 +212,8 @@ def test_a_product_may_reach_the_edge_but_nothing_else_may():
 @pytest.mark.parametrize("width_px", [3, 8, 20, 60])
 @pytest.mark.parametrize("quality", [70, 92])
 def test_a_frame_is_found_where_it_is_forbidden(colour: tuple[int, int, int], width_px: int, quality: int):
-    framed = scenery(1000, 800)
-    ImageDraw.Draw(framed).rectangle((0, 0, 999, 799), outline=colour, width=width_px)
+    framed = scenery(600, 520)
+    ImageDraw.Draw(framed).rectangle((0, 0, 599, 519), outline=colour, width=width_px)
     data = saved(framed, quality=quality)
     assert codes(data, EBAY) == ["framed"]
     assert codes(data, taking_all(SHOPIFY)) == []
