@@ -59,6 +59,7 @@ def go_live(
 ) -> tuple[Release, PurgeOutcome]:
     """Make a held release live, look at its published files before, write it down, tell the cache."""
     opened = _rooms(work_dir, out_dir)
+    makers = {one.release_id: one.by for one in held.read_held(opened.cdn, promotion)}
     release = held.go_live(
         opened.cdn,
         promotion,
@@ -68,7 +69,9 @@ def go_live(
         threads=opened.publishing.threads,
         look=canary(opened.publishing.public_url),
     )
-    opened.ledger.record_release(None, release, "published")
+    maker = makers.get(release.release_id)
+    run_id = maker if maker is not None and opened.ledger.events(maker) else None  # a run prepared it, or a person
+    opened.ledger.record_release(run_id, release, "published")
     return release, after_switch(opened, promotion)
 
 
