@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -15,6 +16,7 @@ from standing_clock import StandingClock
 from zimage_core.errors import PublishError, StorageError
 from zimage_core.publishing.manifest import Manifest, ManifestEntry, build_manifest
 from zimage_core.publishing.release import (
+    check_files,
     current_release,
     list_releases,
     previous_release,
@@ -399,3 +401,50 @@ def test_a_manifest_that_was_edited_is_not_believed(store: LocalStore) -> None:
     store.replace(a.key, a.data.replace(b'"A"', b'"B"'), content_type="application/json")
     with pytest.raises(PublishError, match="it was changed or moved"):
         current_release(store, PROMOTION)
+
+
+def test_files_are_checked_so_many_at_a_time_and_no_more(tmp_path: Path) -> None:
+    class Counting(LocalStore):
+        def __init__(self, root: Path) -> None:
+            super().__init__(root, durable=False)
+            self.together, self.now, self.most, self.lock = threading.Barrier(4), 0, 0, threading.Lock()
+
+        def facts(self, key: str) -> ObjectFacts:
+            with self.lock:
+                self.now += 1
+                self.most = max(self.most, self.now)
+            self.together.wait(10)  # breaks when fewer than four are asked about at a time
+            with self.lock:
+                self.now -= 1
+            return super().facts(key)
+
+    store = Counting(tmp_path)
+    check_files(store, stocked(store, "a", count=8), threads=4)
+    assert store.most == 4
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"sha256": None}, None),
+        ({"sha256": None, "size_bytes": 1}, "not those that the release lists"),
+        ({"sha256": "0" * 64}, "not those that the release lists"),
+        ({"content_type": "image/webp; charset=binary"}, None),
+        ({"content_type": None}, None),
+        ({"content_type": "text/html"}, "is kept as text/html, but the release lists it as image/webp"),
+    ],
+)
+def test_what_a_store_knows_of_a_file_is_believed_and_the_rest_is_read(
+    tmp_path: Path, facts: dict[str, object], said: str | None
+) -> None:
+    class Telling(LocalStore):
+        def facts(self, key: str) -> ObjectFacts:
+            return dataclasses.replace(super().facts(key), **facts)  # type: ignore[arg-type]
+
+    store = Telling(tmp_path, durable=False)
+    manifest = stocked(store, "a")
+    if said is None:
+        check_files(store, manifest)
+        return
+    with pytest.raises(PublishError, match=said):
+        check_files(store, manifest)
