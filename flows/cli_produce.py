@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from flows.cli_order import Chosen, OutOption, WorkOption, order_from, takes_an_order
+from zimage_core import clock
 from zimage_core.errors import ConfigurationError
 from zimage_core.settings import load_settings
 
@@ -22,10 +23,19 @@ DEMO_PROMOTION = "618"
 RunArgument = Annotated[str | None, typer.Argument(help="A run's id; none = the latest.")]
 
 
+HoldOption = Annotated[bool, typer.Option("--hold", help="Prepare the release; `zimage go-live` makes it live.")]
+GoLiveOption = Annotated[str | None, typer.Option(help="Hold the release until then: 2027-06-01T00:00+08:00.")]
+
+
 @takes_an_order
-def run(fields: Chosen, publish: Annotated[bool, typer.Option(help="Release what is accepted.")] = True) -> None:
+def run(
+    fields: Chosen,
+    publish: Annotated[bool, typer.Option(help="Release what is accepted.")] = True,
+    hold: HoldOption = False,
+    go_live_at: GoLiveOption = None,
+) -> None:
     """Make, grade and publish the images of a catalogue. The same command again continues where it stopped."""
-    _produce(order_from(fields, publish=publish))
+    _produce(order_from(fields, publish=publish, hold=hold, go_live_at=go_live_at))
 
 
 def demo(work_dir: WorkOption = None, out_dir: OutOption = None) -> None:
@@ -50,6 +60,8 @@ def plan(fields: Chosen) -> None:
 def publish(
     run_id: RunArgument = None,
     partial: Annotated[bool, typer.Option(help="Although some shots failed: release what is accepted.")] = False,
+    hold: HoldOption = False,
+    go_live_at: GoLiveOption = None,
     work_dir: WorkOption = None,
     out_dir: OutOption = None,
 ) -> None:
@@ -64,11 +76,17 @@ def publish(
             raise ConfigurationError(
                 f"{missing} shots of {known} are not made yet; run it again first, or give --partial to leave them out."
             )
+        order = order_from(order.model_dump(), hold=hold, go_live_at=go_live_at)
         release = publish_flow(order, known)
         write_report(order, known)
     console = Console()
     if release is None:
         console.print("Nothing is accepted yet, so nothing was released.")
+    elif order.held(clock.now()):
+        console.print(
+            f"Release {release.release_id} is prepared and held: `zimage go-live {order.promotion}` makes it live.",
+            soft_wrap=True,
+        )
     _say_where_to_look(order, known, console)
 
 

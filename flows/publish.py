@@ -5,15 +5,17 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.moderate import moderate, to_be_moderated
+from tasks.notify import notify
 from tasks.order import ProductionOrder
 from tasks.prices import check_prices
 from tasks.publish import accepted_shots, make_renditions, release
 from tasks.runtime import WORKERS, batches_of
 from zimage_core.domain import Release
+from zimage_core.publishing.history import Held
 
 
 @flow(name="publish", flow_run_name="publish {run_id}", task_runner=WORKERS)
-def publish(order: ProductionOrder, run_id: str) -> Release | None:
+def publish(order: ProductionOrder, run_id: str) -> Release | Held | None:
     """Make the renditions that are missing, then switch the promotion's pointer. None when nothing is accepted yet.
 
     Prices are those of the catalogue as it is now: where one changed, the overlay is drawn again over the kept picture.
@@ -34,4 +36,7 @@ def publish(order: ProductionOrder, run_id: str) -> Release | None:
     ]
     for future in making:
         future.result()
-    return release(order, run_id)
+    released = release(order, run_id)
+    if isinstance(released, Release):
+        notify(order)
+    return released

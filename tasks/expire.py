@@ -13,9 +13,8 @@ from prefect import task
 
 from tasks.moderate import is_cleared
 from tasks.order import ProductionOrder
-from tasks.publish import _is_there, _make, publishables
 from tasks.releases import after_switch
-from tasks.runs import order_of
+from tasks.renditions import make_files, missing_of, publishables
 from tasks.runtime import RETRYING, Rooms, rooms
 from zimage_core.domain import Attempt, GradeLetter, Promise, Refusal, Release, Rendition
 from zimage_core.errors import ConfigurationError, PublishError
@@ -27,6 +26,9 @@ from zimage_core.publishing.overview import live_promotion, live_promotions
 from zimage_core.publishing.release import publish_release
 
 log = logging.getLogger("zimage_core.tasks")
+
+_RUNS = 100_000
+"""All of them: a promotion's run may be months old when the promotion ends."""
 
 
 def plain_rooms(open_rooms: Rooms) -> Rooms:
@@ -74,11 +76,14 @@ def order_of_live(promotion: str, work_dir: Path | None, out_dir: Path | None) -
         for event in opened.ledger.releases(promotion)
         if event.release.release_id == live.release_id and event.run_id is not None
     ]
-    if not runs:
+    known = (row.run for row in opened.ledger.runs(limit=_RUNS if runs else 0))
+    made_by = next((run for run in known if run.run_id == runs[-1]), None)
+    if made_by is None:
         raise PublishError(
             f"This ledger knows no run that made release {live.release_id} of {promotion}; expire it where it was made."
         )
-    return order_of(runs[-1], work_dir, out_dir)
+    order = ProductionOrder.model_validate_json(made_by.settings)
+    return order.model_copy(update={"work_dir": work_dir, "out_dir": out_dir}), made_by.run_id
 
 
 def live_shots(order: ProductionOrder, run_id: str) -> list[tuple[str, str]]:
@@ -104,9 +109,8 @@ def make_plain(order: ProductionOrder, run_id: str, shots: Sequence[tuple[str, s
         if attempt is None or not is_cleared(opened, promise, attempt, order.promotion):
             continue
         wanted = publishables(plain, promise, attempt, order.promotion)
-        known = opened.ledger.renditions([one.rendition_id for one in wanted])
-        missing = [one for one in wanted if not _is_there(opened, known.get(one.rendition_id))]
-        for answer in _make(plain, order, missing):
+        _, missing = missing_of(plain, wanted)
+        for answer in make_files(plain, order, missing):
             if isinstance(answer, Refusal):
                 refused.append(answer)
             else:

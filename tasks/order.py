@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 from sqlalchemy import make_url
 
 from zimage_core.domain import SceneName
@@ -54,6 +55,12 @@ class ProductionOrder(BaseModel):
     publish: bool = Field(
         True, title="Publish", description="Release what is accepted when every shot is accounted for."
     )
+    hold: bool = Field(False, title="Hold", description="Prepare and check the release, and let a person make it live.")
+    go_live_at: AwareDatetime | None = Field(
+        None,
+        title="Go live at",
+        description="Hold the release until then, with a time zone: 2027-06-01T00:00+08:00. See `zimage go-live`.",
+    )
     work_dir: Path | None = Field(None, title="Work folder", description="None = the configured one.")
     out_dir: Path | None = Field(None, title="Output folder", description="None = the configured one.")
 
@@ -80,6 +87,10 @@ class ProductionOrder(BaseModel):
     def catalogue_name(self) -> str:
         """The catalogue's last part, for names that people read: a file's name, a database's."""
         return self.catalogue.replace("\\", "/").rpartition("/")[2] or self.catalogue
+
+    def held(self, now: datetime) -> bool:
+        """Tell whether a release of this order is prepared at this moment and not made live."""
+        return self.hold or (self.go_live_at is not None and now < self.go_live_at)
 
     def settings(self) -> Settings:
         """Return the process's settings with this order's own choices on top."""

@@ -4,56 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
-from tasks.grade import judge
-from tasks.layers import Finished, cutout_of, finish, finished_key_of, overlay_of
 from tasks.moderate import is_cleared
 from tasks.order import ProductionOrder
-from tasks.prices import misread_price
-from tasks.runtime import (
-    RETRYING,
-    Rooms,
-    artifact_key,
-    rooms,
-)
-from zimage_core.catalogue import path_safe
-from zimage_core.domain import (
-    Attempt,
-    Channel,
-    GradeLetter,
-    Promise,
-    Refusal,
-    Release,
-    Rendition,
-    content_id,
-)
+from tasks.releases import after_switch
+from tasks.renditions import Publishable, make_files, missing_of, publishables
+from tasks.runtime import RETRYING, Rooms, artifact_key, rooms
+from zimage_core import clock
+from zimage_core.domain import Attempt, GradeLetter, Promise, Refusal, Release, Rendition
 from zimage_core.errors import PublishError
-from zimage_core.imaging.cutout import CutOut
-from zimage_core.publishing.alt_text import alt_text
-from zimage_core.publishing.frames import RenditionRefusal, frame_of
-from zimage_core.publishing.manifest import ManifestEntry, build_manifest, rendition_key
-from zimage_core.publishing.release import publish_release, rollback
-from zimage_core.publishing.renditions import RenditionBytes, make_rendition, rendition_id_of
-from zimage_core.publishing.seal import SealFacts
-from zimage_core.storage import IMMUTABLE
+from zimage_core.publishing.canary import canary
+from zimage_core.publishing.held import prepare_release
+from zimage_core.publishing.history import Held
+from zimage_core.publishing.manifest import Manifest, ManifestEntry, build_manifest, public_file_url
+from zimage_core.publishing.release import publish_release
+
+SHOWN_FILES = 500
+"""Rows of the tables in the Prefect UI; the manifest and report.csv have all."""
 
 log = logging.getLogger("zimage_core.tasks")
-
-
-@dataclass(frozen=True)
-class Publishable:
-    """One accepted picture for one channel, named before it is made."""
-
-    promise: Promise
-    attempt: Attempt
-    channel: Channel
-    seal: SealFacts
-    rendition_id: str
 
 
 def accepted_shots(order: ProductionOrder, run_id: str) -> list[tuple[str, str]]:
@@ -80,11 +52,9 @@ def make_renditions(order: ProductionOrder, run_id: str, shots: Sequence[tuple[s
     found: list[Rendition] = []
     refused: list[Refusal] = []
     for promise, attempt in _accepted(open_rooms, run_id, [shot_id for _, shot_id in shots], order.promotion):
-        wanted = publishables(open_rooms, promise, attempt, order.promotion)
-        known = open_rooms.ledger.renditions([p.rendition_id for p in wanted])
-        missing = [p for p in wanted if not _is_there(open_rooms, known.get(p.rendition_id))]
-        found += known.values()
-        for answer in _make(open_rooms, order, missing):
+        there, missing = missing_of(open_rooms, publishables(open_rooms, promise, attempt, order.promotion))
+        found += there
+        for answer in make_files(open_rooms, order, missing):
             if isinstance(answer, Refusal):
                 refused.append(answer)
             else:
@@ -95,62 +65,35 @@ def make_renditions(order: ProductionOrder, run_id: str, shots: Sequence[tuple[s
 
 
 @task(name="release", task_run_name="release {run_id}")
-def release(order: ProductionOrder, run_id: str) -> Release | None:
+def release(order: ProductionOrder, run_id: str) -> Release | Held | None:
     """Switch the promotion's pointer to a manifest of every accepted picture; None when none is accepted.
 
-    Raises PublishError when a file that should be there is not; the release before it still stands.
+    An order that holds its release has it stored and proved, and nothing is switched. Raises PublishError when a file
+    that should be there is not; the release before it still stands.
     """
     open_rooms = rooms(order)
-    entries = list(_entries(open_rooms, run_id, order.promotion))
-    if not entries:
+    listed = list(_listed(open_rooms, run_id, order.promotion))
+    if not listed:
         return None
-    published = publish_release(open_rooms.cdn, build_manifest(order.promotion, entries))
+    settings = open_rooms.publishing
+    manifest = build_manifest(order.promotion, (entry for _, entry in listed), public_url=settings.public_url)
+    look, threads = canary(settings.public_url), settings.threads
+    if order.held(clock.now()):
+        held = prepare_release(
+            open_rooms.cdn, manifest, not_before=order.go_live_at, by=run_id, threads=threads, look=look
+        )
+        log.info("Release %s of %s is held: %s", held.release_id, order.promotion, order.go_live_at or "for a person")
+        _show(order, open_rooms, manifest, listed)
+        return held
+    published = publish_release(open_rooms.cdn, manifest, by=run_id, threads=threads, look=look)
     open_rooms.ledger.record_release(run_id, published, "published")
     log.info("%s points at release %s: %d files", order.promotion, published.release_id, published.rendition_count)
-    create_table_artifact(
-        table=[
-            {"SKU": e.sku, "scene": e.scene, "channel": e.channel, "size": f"{e.width_px}×{e.height_px}", "file": e.key}
-            for e in entries[:500]
-        ],
-        key=artifact_key("release", order.promotion),
-        description=f"Release {published.release_id}: {published.rendition_count} files",
-    )
-    manifest = (open_rooms.settings.out_dir / "cdn" / published.manifest_key).resolve()
-    create_link_artifact(link=manifest.as_uri(), link_text="manifest", key=artifact_key("manifest", order.promotion))
+    after_switch(open_rooms, order.promotion)
+    _show(order, open_rooms, manifest, listed)
     return published
 
 
-def roll_back(promotion: str, to: str | None, work_dir: Path | None, out_dir: Path | None) -> Release:
-    """Point the promotion at an earlier release (none given: the one before), and write that down."""
-    order = ProductionOrder(catalogue="-", promotion=promotion, work_dir=work_dir, out_dir=out_dir)
-    open_rooms = rooms(order)
-    restored = rollback(open_rooms.cdn, promotion, to)
-    open_rooms.ledger.record_release(None, restored, "rolled_back")
-    return restored
-
-
 # ---------------------------------------------------------------- behind the verbs
-
-
-def publishables(rooms: Rooms, promise: Promise, attempt: Attempt, promotion: str) -> list[Publishable]:
-    """Return what an accepted attempt gives for each channel of its shot; pure ids, no pixels."""
-    language = rooms.library.promotion(promotion).language
-    finished_key = finished_key_of(attempt, overlay_of(rooms, promise, attempt, promotion))
-    seal = SealFacts(
-        engine=attempt.engine,
-        engine_version=attempt.engine_fingerprint,
-        mode=attempt.change.mode or promise.shot.mode,
-        content_id=finished_key,
-        alt_text=alt_text(promise.product, promise.shot.scene.name, language),
-        language=language,
-    )
-    channels = [rooms.channels[slug] for slug in promise.channels]
-    # Sizes of one product share photo and name, so their pictures are the same pixels; each has files of its own.
-    whose = (promise.shot.sku, promise.shot.scene.name)
-    return [
-        Publishable(promise, attempt, c, seal, content_id("rendition", *whose, rendition_id_of(finished_key, c, seal)))
-        for c in channels
-    ]
 
 
 def _accepted(rooms: Rooms, run_id: str, shot_ids: Sequence[str], promotion: str) -> Iterator[tuple[Promise, Attempt]]:
@@ -160,88 +103,7 @@ def _accepted(rooms: Rooms, run_id: str, shot_ids: Sequence[str], promotion: str
             yield promise, attempt
 
 
-def _is_there(rooms: Rooms, known: Rendition | None) -> bool:
-    return known is not None and rooms.cdn.exists(known.object_key)
-
-
-def _make(rooms: Rooms, order: ProductionOrder, missing: Sequence[Publishable]) -> Iterator[Rendition | Refusal]:
-    if not missing:
-        return
-    promise, attempt = missing[0].promise, missing[0].attempt
-    cutout = cutout_of(rooms, promise, order)
-    finished = finish(rooms, promise, attempt, order.promotion, cutout if isinstance(cutout, CutOut) else None)
-    poor = _redrawn_poorly(rooms, order, promise, attempt, finished.key)
-    for wanted in missing:
-        if poor is not None and wanted.channel.overlay_allowed:
-            yield _refused(wanted, "redrawn_poor", poor)
-            continue
-        made = make_rendition(finished.attempt_rgb, finished.rgb, wanted.channel, seal=wanted.seal)
-        if isinstance(made, RenditionRefusal):
-            yield _refused(wanted, made.code, made.reason)
-            continue
-        misread = _misread(rooms, finished, wanted.channel, made)
-        yield _refused(wanted, "price_wrong", misread) if misread else _keep(rooms, wanted, made)
-
-
-def _redrawn_poorly(
-    rooms: Rooms, order: ProductionOrder, promise: Promise, attempt: Attempt, finished_key: str
-) -> str | None:
-    """Return why a picture may not be published whose overlay was drawn anew after its grade; None where it may.
-
-    A new price changes no pixel of the attempt, but it is longer or lies elsewhere: every check is asked again.
-    """
-    graded = rooms.ledger.grades([attempt.attempt_id]).get(attempt.attempt_id, [])
-    if any(grade.finished_key == finished_key for grade in graded):
-        return None
-    grade = judge(rooms, promise, attempt, order, rooms.rubric)
-    rooms.ledger.record_grades([grade])
-    return None if grade.letter != "C" else f"With its new price it is a C: {' '.join(grade.reasons)}"
-
-
-def _misread(rooms: Rooms, finished: Finished, channel: Channel, made: RenditionBytes) -> str | None:
-    """Return which price cannot be read back from the file as it was drawn; None where all can, or none is shown."""
-    frame = frame_of(finished.rgb.shape[1], finished.rgb.shape[0], channel)
-    if not made.overlay_drawn or isinstance(frame, RenditionRefusal):
-        return None
-    return misread_price(rooms, made.data, finished.texts, frame)
-
-
-def _refused(wanted: Publishable, code: str, reason: str) -> Refusal:
-    return Refusal(
-        stage="publish",
-        code=code,
-        reason=f"{wanted.promise.shot.scene.name} for {wanted.channel.slug}: {reason}",
-        sku=wanted.promise.product.sku,
-        field=wanted.channel.slug,
-        value=wanted.rendition_id,
-    )
-
-
-def _keep(rooms: Rooms, wanted: Publishable, made: RenditionBytes) -> Rendition:
-    """Bytes to the store first, then the ledger's row: a crash between the two leaves an orphan file, never a lie."""
-    shot = wanted.promise.shot
-    key = rendition_key(
-        path_safe(shot.sku), shot.scene.name, made.channel, made.width_px, made.height_px, made.sha256, made.extension
-    )
-    rooms.cdn.put(key, made.data, content_type=made.media_type, cache_control=IMMUTABLE)
-    return Rendition(
-        rendition_id=wanted.rendition_id,
-        shot_id=shot.shot_id,
-        attempt_id=wanted.attempt.attempt_id,
-        sku=shot.sku,
-        scene=shot.scene.name,
-        channel=made.channel,
-        object_key=key,
-        sha256=made.sha256,
-        size_bytes=len(made.data),
-        width_px=made.width_px,
-        height_px=made.height_px,
-        media_type=made.media_type,
-        alt_text=wanted.seal.alt_text,
-    )
-
-
-def _entries(rooms: Rooms, run_id: str, promotion: str) -> Iterator[ManifestEntry]:
+def _listed(rooms: Rooms, run_id: str, promotion: str) -> Iterator[tuple[Publishable, ManifestEntry]]:
     """Yield the manifest's lines: every accepted shot's renditions but those that were refused with a reason."""
     refused = {refusal.value for refusal in rooms.ledger.refusals(run_id) if refusal.stage == "publish"}
     for outcome in rooms.ledger.outcomes(run_id):
@@ -259,7 +121,7 @@ def _entries(rooms: Rooms, run_id: str, promotion: str) -> Iterator[ManifestEntr
         for item in wanted:
             rendition = known.get(item.rendition_id)
             if rendition is not None:
-                yield ManifestEntry.of(rendition, letter)
+                yield item, ManifestEntry.of(rendition, letter)
             elif item.rendition_id not in refused:
                 raise PublishError(
                     f"The {item.channel.slug} file of the {item.promise.shot.scene.name} picture was not made; "
@@ -267,3 +129,32 @@ def _entries(rooms: Rooms, run_id: str, promotion: str) -> Iterator[ManifestEntr
                     sku=item.promise.product.sku,
                     shot_id=item.promise.shot.shot_id,
                 )
+
+
+def _show(
+    order: ProductionOrder, rooms: Rooms, manifest: Manifest, listed: Sequence[tuple[Publishable, ManifestEntry]]
+) -> None:
+    """Show a release in the Prefect UI: its files, the manifest, and what whoever lists them has to declare."""
+    create_table_artifact(
+        table=[
+            {"SKU": e.sku, "scene": e.scene, "channel": e.channel, "size": f"{e.width_px}×{e.height_px}", "file": e.key}
+            for _, e in listed[:SHOWN_FILES]
+        ],
+        key=artifact_key("release", order.promotion),
+        description=f"Release {manifest.release_id}: {len(listed)} files",
+    )
+    public_url = rooms.publishing.public_url
+    local = (rooms.settings.out_dir / "cdn" / manifest.key).resolve().as_uri()
+    in_bucket = f"{rooms.publishing.to}/{manifest.key}"
+    link = public_file_url(public_url, manifest.key) if public_url else in_bucket if rooms.publishing.to else local
+    create_link_artifact(link=link, link_text="manifest", key=artifact_key("manifest", order.promotion))
+    declared = [(item, entry) for item, entry in listed if item.disclosure.decision == "disclose"]
+    if declared:
+        create_table_artifact(
+            table=[
+                {"SKU": entry.sku, "scene": entry.scene, "channel": entry.channel, "declare": item.disclosure.reason}
+                for item, entry in declared[:SHOWN_FILES]
+            ],
+            key=artifact_key("declare", order.promotion),
+            description=f"{len(declared)} files whose listing has to declare how they were made, or what they say",
+        )

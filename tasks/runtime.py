@@ -29,7 +29,8 @@ from zimage_core.engines.base import Engine
 from zimage_core.errors import ZImageError
 from zimage_core.ledger import Ledger
 from zimage_core.prompting import PromptLibrary
-from zimage_core.publishing import load_channels
+from zimage_core.publishing.channels import known_channels
+from zimage_core.publishing.credentials import CredentialSigner, open_signer
 from zimage_core.publishing.moderation import ModerationClient, moderation_client
 from zimage_core.quality.rubric import Rubric, load_rubric
 from zimage_core.settings import PublishSettings, Settings, load_publish_settings, set_environment_defaults
@@ -56,6 +57,7 @@ class Rooms:
     rubric: Rubric
     publishing: PublishSettings
     moderation: ModerationClient | None = None
+    signer: CredentialSigner | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +92,11 @@ def rooms(order: ProductionOrder) -> Rooms:
                 work=work,
                 cdn=cdn,
                 library=PromptLibrary.load(settings.prompts_dir),
-                channels=load_channels(),
+                channels=known_channels(settings.channels),
                 rubric=load_rubric(settings.rubric),
                 publishing=publishing,
                 moderation=moderation_client(settings),
+                signer=open_signer(publishing),
             )
         return _rooms[key]
 

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     prompts_dir: Path = Field(default_factory=lambda: _data_dir("prompts"), description="Scenes, brands, promotions.")
     examples_dir: Path = Field(default_factory=lambda: _data_dir("examples"), description="Catalogue of the demo.")
     rubric: Path | None = Field(None, description="rubric.yaml to grade by; none = the one shipped.")
+    channels: Path | None = Field(None, description="A file of channels beside the shipped ones, or in their place.")
     ledger_url: SecretStr | None = Field(None, description="SQLAlchemy URL; none = SQLite in work_dir.")
     catalogue_password: SecretStr | None = Field(None, description="Password for a catalogue that is a database URL.")
     engine: str = Field("studio", description="Which engine makes the images.")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from workshop import LIPSTICK, MUG, Workshop
 
-import tasks.publish
+import tasks.renditions
 from flows.produce import produce
 from flows.publish import publish
 from tasks.layers import cutout_of, finish
@@ -74,15 +74,15 @@ def test_nothing_is_released_while_the_catalogue_cannot_be_read(workshop: Worksh
 def test_a_file_in_which_another_price_stands_is_blocked_and_the_rest_is_published(
     workshop: Workshop, order: ProductionOrder, monkeypatch: pytest.MonkeyPatch
 ):
-    make, masters = tasks.publish.make_rendition, {}
+    make, masters = tasks.renditions.make_rendition, {}
 
-    def mixed_up(attempt_rgb, finished_rgb, channel, *, seal):  # type: ignore[no-untyped-def]
+    def mixed_up(attempt_rgb, finished_rgb, channel, **more):  # type: ignore[no-untyped-def]
         """The second studio picture's file is made from the first one's pixels, as a mix-up of keys would do."""
         if not np.array_equal(attempt_rgb, finished_rgb):
             finished_rgb = masters.setdefault("first", finished_rgb)
-        return make(attempt_rgb, finished_rgb, channel, seal=seal)
+        return make(attempt_rgb, finished_rgb, channel, **more)
 
-    monkeypatch.setattr(tasks.publish, "make_rendition", mixed_up)
+    monkeypatch.setattr(tasks.renditions, "make_rendition", mixed_up)
     monkeypatch.setenv("ZIMAGE_BATCH_SIZE", "100")
     run_id = produce(order)
     published = {sku for sku, scene, _ in workshop.live("618") if scene == "studio"}

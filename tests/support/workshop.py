@@ -93,9 +93,10 @@ class Workshop:
         return self.journal.read_text().splitlines() if self.journal.exists() else []
 
     def files(self) -> dict[str, bytes]:
-        """Return every file under out/ with its bytes."""
+        """Return every file under out/ with its bytes, but for the notes of switches, which say when they were made."""
         out = self.folder / "out"
-        return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+        found = {str(p.relative_to(out)): p for p in sorted(out.rglob("*")) if p.is_file()}
+        return {name: path.read_bytes() for name, path in found.items() if "/history/" not in name}
 
     def live(self, promotion: str) -> dict[tuple[str, str, str], dict[str, object]]:
         """Return the files of the promotion's live release by SKU, scene and channel."""

@@ -62,8 +62,9 @@ class Channel:
 
     What we deliver: `width_px` x `height_px` in `format`. What the channel takes, for judging any file: no side above
     `max_side_px`; `allowed_formats` (empty: ours alone); width / height within `aspects` (None: our own shape); a short
-    side of `min_short_side_px`, or where `min_long_side_px` is given a long side of that. `sources` is the origin of
-    each rule by name, `source` the same as one text; both were looked at on `verified_on`.
+    side of `min_short_side_px`, or where `min_long_side_px` is given a long side of that. A web page is given the same
+    picture at each of `srcset_widths_px` too, as AVIF, WebP and JPEG. `sources` is the origin of each rule by name,
+    `source` the same as one text; both were looked at on `verified_on`.
     """
 
     slug: str
@@ -89,6 +90,7 @@ class Channel:
     border_allowed: bool = True
     watermark_allowed: bool = True
     ai: AiDisclosure = AiDisclosure()
+    srcset_widths_px: tuple[int, ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -101,7 +103,8 @@ class Channel:
             "slug", "width_px", "height_px", "min_short_side_px", "format", "max_bytes", "scenes", "background",
             "min_fill_ratio", "overlay_allowed", "language",
         )  # fmt: skip
-        return {"source": "", "verified_on": date.min, **{name: getattr(self, name) for name in names}}
+        more = {"srcset_widths_px": self.srcset_widths_px} if self.srcset_widths_px else {}
+        return {"source": "", "verified_on": date.min, **{name: getattr(self, name) for name in names}, **more}
 
     def source_of(self, rule: str) -> str:
         """Return where a rule comes from, its strength first; "our decision" where the file names no source."""

@@ -57,6 +57,7 @@ class _Rules(BaseModel):
     border_allowed: bool = True
     watermark_allowed: bool = True
     ai: _Ai = _Ai()
+    srcset_widths_px: tuple[int, ...] = ()
 
     @field_validator("sources")
     @classmethod
@@ -79,6 +80,8 @@ class _Rules(BaseModel):
             raise ValueError(f"allowed_formats does not name {self.format}, the format we deliver")
         if self.aspects and not 0 < self.aspects[0] <= self.width_px / self.height_px <= self.aspects[1]:
             raise ValueError("the picture's own width / height is not within aspects")
+        if any(not 0 < width <= _MAX_SIDE_PX for width in self.srcset_widths_px):
+            raise ValueError(f"srcset_widths_px holds a width that is not within 1 to {_MAX_SIDE_PX}")
         if "visible" in self.ai.labels and not self.overlay_allowed:
             raise ValueError("a visible AI label is wanted where overlay_allowed is false")
         unknown = set(self.sources) - {*type(self).model_fields, "size"}
