@@ -4,9 +4,12 @@ What it is:       `channels` (rules as dated data), `renditions` (size, encode, 
                   the master, srcset), `seal` and `xmp` (disclosure labels, written last, read back), `visible_label`,
                   `credentials` (C2PA), `inspection` (what any file carries), `alt_text`, `manifest` (what a release
                   holds), `release` (switch and roll back), `moderation` (a service that is asked about a picture before
-                  it is published).
-May import:       domain, errors, settings, clock, storage, imaging, engines.wire; pydantic, PyYAML, defusedxml, c2pa.
-May touch:        the Store it is handed, channels.yaml beside it, and the moderation service that settings name.
+                  it is published), `webhooks`, `webhook_delivery` and `addresses` (who is told, how, and where nothing
+                  is sent), `feeds` (a release's pictures in a shop's file).
+May import:       domain, errors, settings, clock, storage, imaging, catalogue, ledger, engines.wire; pydantic, PyYAML,
+                  defusedxml, c2pa, standardwebhooks.
+May touch:        the Store it is handed, channels.yaml beside it, the moderation service and the receivers that
+                  settings name, the outbox of the ledger it is handed.
 Never:            decides what is good; overwrites an object; switches to a release whose files it has not checked.
 """
 

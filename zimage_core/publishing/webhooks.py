@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from standardwebhooks import Webhook
@@ -23,7 +23,7 @@ from standardwebhooks import Webhook
 from zimage_core.domain import content_id
 from zimage_core.errors import ConfigurationError
 from zimage_core.ledger import OutboxEvent
-from zimage_core.publishing.manifest import Manifest, ManifestEntry
+from zimage_core.publishing.manifest import Manifest, ManifestEntry, public_file_url
 
 MAX_BODY_BYTES: Final = 20_000
 """The standard asks for less than 20 kB: "Payload size", https://github.com/standard-webhooks/standard-webhooks."""
@@ -115,11 +115,6 @@ def signed_headers(signers: Sequence[Webhook], event_id: str, body: str, at: dat
     }
 
 
-def public_url_of(base: str, key: str) -> str:
-    """Return where readers find a key of the store; what a URL cannot hold is percent-encoded (commas too)."""
-    return f"{base.rstrip('/')}/{quote(key, safe='/')}"
-
-
 def events_of(
     switch: Switch,
     manifest: Manifest,
@@ -133,7 +128,8 @@ def events_of(
     `generated_at`: when the picture under a key was made, else the moment of the switch. `passthrough`: by SKU, what
     goes with each of its images as it is. An image that alone would be too large goes without it, marked `partial`.
 
-    Raises ConfigurationError without a `public_url`: a receiver could not fetch what it is told of.
+    Raises ConfigurationError without a `public_url`: receivers could not fetch anything; PublishError for one that
+    is no address.
     """
     if public_url is None:
         raise ConfigurationError(
@@ -143,7 +139,7 @@ def events_of(
     frame = {
         "promotion": switch.promotion,
         "releaseId": switch.release_id,
-        "manifestUrl": public_url_of(public_url, manifest.key),
+        "manifestUrl": public_file_url(public_url, manifest.key),
     }
     # `parts` is known only when all are packed; as many digits as there can be images are kept free for it
     room = MAX_BODY_BYTES - 2 * len(str(len(images)))
@@ -173,7 +169,7 @@ def _image(
 ) -> dict[str, Any]:
     image: dict[str, Any] = {
         "productId": entry.sku,
-        "imageUrl": public_url_of(public_url, entry.key),
+        "imageUrl": public_file_url(public_url, entry.key),
         "type": entry.scene,
         "generatedAt": _moment(generated_at.get(entry.key, switch.at)),
         "sku": entry.sku,
@@ -186,6 +182,8 @@ def _image(
         "height": entry.height_px,
         "mediaType": entry.media_type,
     }
+    if entry.labels is not None:
+        image["digitalSourceType"] = entry.labels.digital_source_type
     given = passthrough.get(entry.sku)
     return image | {"passthrough": dict(given)} if given else image
 

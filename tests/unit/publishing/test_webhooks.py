@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,12 +16,11 @@ from webhook_receiver import OLD_SECRET, SECRET
 from zimage_core import clock
 from zimage_core.errors import ConfigurationError
 from zimage_core.ledger import OutboxEvent
-from zimage_core.publishing.manifest import Manifest, ManifestEntry, build_manifest
+from zimage_core.publishing.manifest import FileLabels, Manifest, ManifestEntry, build_manifest
 from zimage_core.publishing.webhooks import (
     MAX_BODY_BYTES,
     Switch,
     events_of,
-    public_url_of,
     receivers_of,
     signed_headers,
     signers_of,
@@ -129,8 +129,11 @@ def test_without_a_public_address_nothing_can_be_told() -> None:
         events_of(switch(found), found, public_url=None)
 
 
-def test_addresses_hold_what_an_address_can_hold() -> None:
-    assert public_url_of("https://a.example", "img/杯,1/x y.jpg") == "https://a.example/img/%E6%9D%AF%2C1/x%20y.jpg"
+def test_what_a_file_says_of_its_making_is_told() -> None:
+    kind = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    labelled = dataclasses.replace(entry(1), labels=FileLabels(kind, ai_generated=True, visible=False))
+    found = manifest(labelled)
+    assert images(events_of(switch(found), found, public_url=BASE))[0]["digitalSourceType"] == kind
 
 
 # ---------------------------------------------------------------- signatures

@@ -67,14 +67,14 @@ def _fill_xml(data: bytes, pictures: FeedPictures, name: str) -> Filled:
 def _filled(
     kind: FeedKind, data: bytes, changes: int, known: Iterable[str], pictures: FeedPictures, notes: list[str]
 ) -> Filled:
-    skus = tuple(known)
+    skus = dict.fromkeys(known)
     return Filled(
         kind,
         data,
         changes,
         filled=tuple(sku for sku in skus if sku in pictures.by_sku),
         unknown=tuple(sku for sku in skus if sku not in pictures.by_sku),
-        unused=tuple(sku for sku in pictures.by_sku if sku not in set(skus)),
+        unused=tuple(sku for sku in pictures.by_sku if sku not in skus),
         notes=tuple(notes),
     )
 

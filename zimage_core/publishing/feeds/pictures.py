@@ -8,8 +8,7 @@ from typing import Final
 
 from zimage_core.domain import Channel, SceneName
 from zimage_core.errors import ConfigurationError
-from zimage_core.publishing.manifest import ManifestEntry
-from zimage_core.publishing.webhooks import public_url_of
+from zimage_core.publishing.manifest import ManifestEntry, public_file_url
 
 ORDER: Final[tuple[SceneName, ...]] = ("packshot", "studio", "detail", "flat_lay", "lifestyle", "model_wear")
 LIFESTYLE: Final[frozenset[SceneName]] = frozenset({"lifestyle", "model_wear"})
@@ -59,9 +58,9 @@ def feed_pictures(
         )
     by_sku: dict[str, list[FeedPicture]] = {}
     for entry in ranked:
-        url, alt = public_url_of(public_url, entry.key), entry.alt_text[:MAX_ALT_CHARS]
+        url, alt = public_file_url(public_url, entry.key), entry.alt_text[:MAX_ALT_CHARS]
         by_sku.setdefault(entry.sku, []).append(FeedPicture(url, alt, entry.scene, entry.sha256))
-    ours = public_url_of(public_url, key_prefix)
+    ours = public_file_url(public_url, key_prefix)
     return FeedPictures({sku: tuple(found) for sku, found in by_sku.items()}, ours)
 
 
