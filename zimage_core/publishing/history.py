@@ -120,7 +120,7 @@ def held_prefix(promotion: str) -> str:
 def promotions_in(store: Store) -> tuple[str, ...]:
     """Return the promotions that have a pointer, a release or a note in the store, sorted."""
     pointers = {key.removeprefix("current/") for key in store.list_keys("current/")}
-    found = {name.partition("/")[0].removesuffix(".json") for name in pointers}
+    found = {name.partition("/")[0] if "/" in name else name.removesuffix(".json") for name in pointers}
     found |= {key.split("/")[1] for key in store.list_keys("releases/") if key.count("/") > 1}
     return tuple(sorted(found))
 
