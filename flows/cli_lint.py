@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,11 +59,12 @@ def lint(
     as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON, one list.")] = False,
 ) -> None:
     """Check any image files against a channel: each broken rule with what was found, the limit, its source and date."""
+    from zimage_core import clock
     from zimage_core.publishing.channels import channel_named
 
     wanted = channel_named(channel, channels)
-    making = _making(made)
-    answers = [_lint(file, wanted, making) for file in _followed(_files_of(files))]
+    making, today = _making(made), clock.now().date()
+    answers = [_lint(file, wanted, making, today) for file in _followed(_files_of(files))]
     if as_json:
         typer.echo(json.dumps([_plain(answer, wanted) for answer in answers], ensure_ascii=False, indent=1))
     else:
@@ -112,7 +114,7 @@ def _followed(files: list[Path]) -> Any:
     return track(files, "Checking", console=Console(stderr=True), transient=True, disable=few)
 
 
-def _lint(file: Path, channel: Channel, making: Making | None) -> _Linted:
+def _lint(file: Path, channel: Channel, making: Making | None, today: date) -> _Linted:
     from zimage_core.publishing.lint import broken_rules
 
     try:
@@ -121,7 +123,7 @@ def _lint(file: Path, channel: Channel, making: Making | None) -> _Linted:
         data = file.read_bytes()
     except OSError as error:
         return _Linted(file, error=f"It cannot be read: {error.strerror or error}.")
-    return _Linted(file, broken_rules(data, channel, name=file.name, making=making))
+    return _Linted(file, broken_rules(data, channel, name=file.name, making=making, on=today))
 
 
 def _plain(answer: _Linted, channel: Channel) -> dict[str, Any]:

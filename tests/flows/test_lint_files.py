@@ -74,6 +74,9 @@ def test_channels_of_ones_own_and_how_it_was_made(tmp_path: Path):
     lint(loose, "--channel", "mine", "--channels", own, code=0)
     out = lint(loose, "--channel", "mine", "--channels", own, "--made", "generated", code=1)
     assert "label missing" in out
+    out = lint(loose, "--channel", "etsy", "--made", "generated", code=1)
+    assert "not allowed" in out
+    assert "rule etsy-the-item-itself" in " ".join(out.split())
 
 
 def test_questions_that_cannot_be_answered_are_refused(tmp_path: Path):

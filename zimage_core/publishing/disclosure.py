@@ -93,7 +93,8 @@ class Disclosure:
     """What is to be done before a picture goes to a channel.
 
     `labels` the file must carry (none where denied). `digital_source_type` is the IPTC URI it must carry where the
-    channel names one, else None: the type that fits how it was made. `sources` belong to the rules in `rules`.
+    channel names one, else None: the type that fits how it was made. `sources`, each with its strength first, belong to
+    the rules in `rules`.
     """
 
     decision: Choice
@@ -141,10 +142,10 @@ def disclosure_for(
     denied = decision == "deny"
     speaking = [rule for rule in found if not denied or rule.decision == "deny"]
     reasons = [rule.reason for rule in speaking]
-    sources = [f"{rule.id}: {rule.source}, looked at on {rule.verified_on}" for rule in speaking]
+    sources = [f"{rule.source} (rule {rule.id}, looked at on {rule.verified_on})" for rule in speaking]
     if own and not denied:
         reasons.append(f"{channel.slug} wants AI-made pictures labelled")
-        sources.append(f"{channel.slug}: {channel.source_of('ai')}, looked at on {channel.verified_on}")
+        sources.append(f"{channel.source_of('ai')} (channel {channel.slug}, looked at on {channel.verified_on})")
     return Disclosure(
         decision=decision,
         labels=() if denied else tuple(label for label in _LABELS if label in wanted),

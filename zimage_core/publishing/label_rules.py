@@ -1,17 +1,19 @@
-"""What a file says of its making, held against what a channel wants and, where it is known, against the truth."""
+"""What a file says of its making, held against what channel and law want and, where it is known, against the truth."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from PIL import Image
 
 from zimage_core.domain import Channel
+from zimage_core.domain.planning import AiLabel
 from zimage_core.errors import PublishError
-from zimage_core.publishing.disclosure import AI_MAKINGS, Making
+from zimage_core.publishing.disclosure import AI_MAKINGS, Making, disclosure_for
 from zimage_core.publishing.seal import Seal, read_seal
 
 _NEWSCODES: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -40,32 +42,59 @@ _GENERATORS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BrokenLabel:
-    """A label that is missing, wrong, or contradicts another."""
+    """A label that is missing, wrong, or contradicts another; or a making that the channel does not take at all.
+
+    `source` is where the rule comes from, its strength first; None = the channel's own rule `ai`.
+    """
 
     code: str
     sentence: str
     value: str
     limit: str
+    source: str | None = None
 
 
-def broken_label_rules(data: bytes, channel: Channel, making: Making | None) -> tuple[BrokenLabel, ...]:
+def broken_label_rules(
+    data: bytes, channel: Channel, making: Making | None, on: date | None = None
+) -> tuple[BrokenLabel, ...]:
     """Return what is wrong with the labels of a readable image file for a channel.
 
     With `making` None the file is held to what it says of itself: labels that contradict each other, AI-made without
-    the channel's labels, or a generator's own traces without any label.
+    the labels it needs, or a generator's own traces without any label. `on` is the day whose rules of disclosure.yaml
+    hold too; None = the channel's own wishes alone.
     """
     try:
         seal: Seal | None = read_seal(data)
         reason = ""
     except PublishError as error:
         seal, reason = None, error.sentence
+    told = making or (_making_told(seal) if seal is not None else None)
+    broken: list[BrokenLabel] = []
+    wanted = channel.ai.labels
+    if told is not None and on is not None:
+        answer = disclosure_for(channel, told, on=on)
+        if answer.decision == "deny":
+            sentence = f"A picture made this way ({told}) is not for {channel.slug}: {answer.reason}."
+            broken.append(BrokenLabel("not_allowed", sentence, told, "another making", answer.sources[0]))
+        elif told in AI_MAKINGS:
+            wanted = answer.labels
     if seal is None:
-        return tuple(_without_seal(data, channel, making, reason))
-    return tuple(_with_seal(seal, channel, making))
+        return (*broken, *_without_seal(data, channel, making, reason, wanted))
+    return (*broken, *_with_seal(seal, channel, making, wanted))
 
 
-def _without_seal(data: bytes, channel: Channel, making: Making | None, reason: str) -> Iterator[BrokenLabel]:
-    wanted = ", ".join(label for label in channel.ai.labels if label != "visible")
+def _making_told(seal: Seal) -> Making | None:
+    """Return how a file says it was made, as far as that is a making by AI."""
+    kind = seal.digital_source_type.removeprefix(_NEWSCODES)
+    if kind not in _AI_TYPES:
+        return None
+    return "generated" if kind == "trainedAlgorithmicMedia" else "ai_composite"
+
+
+def _without_seal(
+    data: bytes, channel: Channel, making: Making | None, reason: str, labels: tuple[AiLabel, ...]
+) -> Iterator[BrokenLabel]:
+    wanted = ", ".join(label for label in labels if label != "visible")
     if not wanted:
         return
     if making in AI_MAKINGS:
@@ -76,7 +105,9 @@ def _without_seal(data: bytes, channel: Channel, making: Making | None, reason: 
         yield BrokenLabel("label_missing", sentence, f"traces of {generator}", wanted)
 
 
-def _with_seal(seal: Seal, channel: Channel, making: Making | None) -> Iterator[BrokenLabel]:
+def _with_seal(
+    seal: Seal, channel: Channel, making: Making | None, labels: tuple[AiLabel, ...]
+) -> Iterator[BrokenLabel]:
     kind = seal.digital_source_type.removeprefix(_NEWSCODES)
     if not seal.digital_source_type.startswith(_NEWSCODES) or kind not in _TYPES:
         found = seal.digital_source_type
@@ -91,7 +122,7 @@ def _with_seal(seal: Seal, channel: Channel, making: Making | None) -> Iterator[
     if says_ai and channel.ai.source_type == "trained" and kind != "trainedAlgorithmicMedia":
         sentence = f"Its digital source type is {kind}; {channel.slug} knows trainedAlgorithmicMedia alone."
         yield BrokenLabel("label_unknown", sentence, kind, "trainedAlgorithmicMedia")
-    if says_ai and not seal.aigc and "aigc" in channel.ai.labels:
+    if says_ai and not seal.aigc and "aigc" in labels:
         sentence = f"It says that AI made it, but carries no TC260 AIGC field, which {channel.slug} wants."
         yield BrokenLabel("label_missing", sentence, "no AIGC field", "TC260 AIGC")
     if seal.aigc and not says_ai:

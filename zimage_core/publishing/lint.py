@@ -78,13 +78,19 @@ class _Header:
 
 
 def broken_rules(
-    data: bytes, channel: Channel, *, name: str | None = None, making: Making | None = None
+    data: bytes,
+    channel: Channel,
+    *,
+    name: str | None = None,
+    making: Making | None = None,
+    on: date | None = None,
 ) -> tuple[BrokenRule, ...]:
     """Return the rules of a channel that an image file breaks, in the order they are looked at; empty = it fits.
 
     `name` is the file's name, for its extension. `making` is how the picture was made where that is known: then the
-    labels it needs must be there; without, a file is only held to what it says of itself. A file that cannot be read
-    breaks one rule, `unreadable`. Nothing is raised for bytes, however broken or hostile.
+    labels it needs must be there; without, a file is only held to what it says of itself. With `on`, the rules of
+    disclosure.yaml of that day hold too: makings that are not taken at all, labels that a market's law wants. A file
+    that cannot be read breaks one rule, `unreadable`. Nothing is raised for bytes, however broken or hostile.
     """
     try:
         header = _header_of(data)
@@ -99,8 +105,8 @@ def broken_rules(
         *_colour_rules(header, photo, channel),
         *_picture_rules(photo, channel),
         *(
-            _broken(channel, one.code, one.sentence, one.value, one.limit, channel.source_of("ai"))
-            for one in broken_label_rules(data, channel, making)
+            _broken(channel, one.code, one.sentence, one.value, one.limit, one.source or channel.source_of("ai"))
+            for one in broken_label_rules(data, channel, making, on)
         ),
     )
 

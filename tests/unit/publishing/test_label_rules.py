@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+from datetime import date
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
 from zimage_core.imaging.encode import Format, encode
-from zimage_core.publishing.channels import load_channels
+from zimage_core.publishing.channels import STRENGTHS, load_channels
 from zimage_core.publishing.lint import broken_rules
 from zimage_core.publishing.seal import SealFacts, seal_packet
 
 CHANNELS = load_channels()
+TODAY = date(2026, 11, 21)
 PICTURE = np.full((64, 64, 3), (120, 60, 40), np.uint8)
 AI = SealFacts("diffusers", "1", "inpaint", "0123456789abcdef", "a mug in a kitchen", "en")
 GENERATED = SealFacts("diffusers", "1", "text", "0123456789abcdef", "a mug in a kitchen", "en")
@@ -99,6 +102,42 @@ def test_a_generators_own_traces_without_a_label(chunk: str, program: str):
     assert program in rule.sentence
     assert rule.source == CHANNELS["shopify"].source_of("ai")
     assert label_codes(buffer.getvalue(), "shopify", making="photo") == [], "somebody vouches for it"
+
+
+@pytest.mark.parametrize(
+    ("facts", "channel", "expected"),
+    [
+        (GENERATED, "etsy", ["not_allowed"]),
+        (AI, "etsy", ["not_allowed"]),
+        (AI, "jd_main", ["not_allowed"]),
+        (AI, "taobao_main", []),
+        (GENERATED, "taobao_main", ["not_allowed"]),
+        (COMPOSITE, "etsy", []),
+        (PHOTO, "etsy", []),
+        (AI, "shopify", []),
+    ],
+)
+def test_what_a_channel_does_not_take_at_all_is_said_with_its_rule(facts: SealFacts, channel: str, expected: list[str]):
+    data = file_with(seal_packet(facts))
+    broken = [r for r in broken_rules(data, CHANNELS[channel], on=TODAY) if r.code.startswith(("label_", "not_all"))]
+    assert [rule.code for rule in broken] == expected
+    assert all("rule " in rule.source and rule.source.startswith(STRENGTHS) for rule in broken)
+    assert label_codes(data, channel) == [], "without a day, the channel's own wishes alone"
+
+
+def test_the_law_of_a_market_wants_labels_that_the_channel_does_not_name():
+    own = dataclasses.replace(CHANNELS["shopify"], market="cn")
+    packet = seal_packet(AI).decode().replace("TC260:AIGC>", "TC260:Other>").encode()
+    (rule,) = (r for r in broken_rules(file_with(packet), own, on=TODAY) if r.code.startswith("label_"))
+    assert rule.code == "label_missing"
+    assert not [r for r in broken_rules(file_with(packet), own, on=date(2025, 8, 31)) if r.code.startswith("label_")]
+    (rule,) = (r for r in broken_rules(file_with(None), own, making="generated", on=TODAY) if r.code[:5] == "label")
+    assert rule.limit == "digital_source_type, aigc"
+
+
+def test_a_making_that_is_not_taken_is_said_of_a_file_without_labels_too():
+    codes = [r.code for r in broken_rules(file_with(None), CHANNELS["etsy"], making="drawn", on=TODAY)]
+    assert "not_allowed" in codes
 
 
 def test_a_packet_that_is_no_xml_says_nothing():
