@@ -215,6 +215,26 @@ def test_a_certificate_is_verified_and_a_private_authority_can_be_named(tmp_path
         friend.close()
 
 
+def test_a_certificate_is_that_of_the_name_whatever_address_was_given_for_it(tmp_path: Path) -> None:
+    certificate_file, key_file = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate_file, key_file)
+    asked: list[str] = []
+
+    def addresses_of(host: str) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    with serving(in_turn(json_answer({"tls": 1})), context) as server:
+        wire = Wire("e", SHORT, ca_file=certificate_file, addresses_of=addresses_of)
+        assert wire.call("GET", f"https://127.0.0.1:{server.port}", total_s=20.0).status == 200
+        with pytest.raises(EngineLocked, match="certificate"):
+            wire.call("GET", f"https://erp.invalid:{server.port}", total_s=20.0)
+        wire.close()
+        assert asked == ["127.0.0.1", "erp.invalid"]
+        assert len(server.seen) == 1
+
+
 def test_a_ca_file_without_certificates_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("nothing")
     for name in ("empty.pem", "missing.pem"):
