@@ -231,9 +231,15 @@ def _client(address: BucketAddress) -> S3Client:
             tcp_keepalive=True,
         )
         client: S3Client = session.client("s3", endpoint_url=address.endpoint, config=config)
+        client.meta.events.register_last("before-call.s3", _send_at_once)
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"{address.where} cannot be opened: {error}.") from error
     return client
+
+
+def _send_at_once(params: dict[str, Any], **_: object) -> None:
+    """Send bodies without asking first: `Expect: 100-continue` costs a round trip, or a second where nobody answers."""
+    params["headers"].pop("Expect", None)
 
 
 def _keep_secrets_out_of_logs() -> None:

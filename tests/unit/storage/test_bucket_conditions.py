@@ -106,6 +106,14 @@ def test_an_object_of_others_without_a_checksum_is_read_and_compared_by_its_byte
         store.close()
 
 
+def test_bodies_are_sent_without_asking_first() -> None:
+    with S3Server() as server:
+        store = S3Store(address_in(server.url, BUCKET, provider="aws"))
+        store.put("a.png", b"picture", content_type=PNG)
+        store.close()
+        assert [seen.headers.get("expect") for seen in server.seen] == [None]
+
+
 def test_a_listing_of_many_pages_is_whole_and_in_order() -> None:
     with S3Server(Manners(page=7)) as server:
         store = S3Store(address_in(server.url, BUCKET, provider="aws"))
