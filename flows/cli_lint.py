@@ -47,7 +47,8 @@ def lint(
     files: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     channel: Annotated[str, typer.Option(help="The channel whose rules they are held against, such as amazon_main.")],
     channels: Annotated[
-        Path | None, typer.Option(help="A channels.yaml of your own, beside the shipped one; its entries win.")
+        Path | None,
+        typer.Option(help="Channels of your own, beside the shipped ones; without: those that ZIMAGE_CHANNELS names."),
     ] = None,
     made: Annotated[
         str | None,
@@ -61,8 +62,9 @@ def lint(
     """Check any image files against a channel: each broken rule with what was found, the limit, its source and date."""
     from zimage_core import clock
     from zimage_core.publishing.channels import channel_named
+    from zimage_core.settings import load_settings
 
-    wanted = channel_named(channel, channels)
+    wanted = channel_named(channel, channels or load_settings().channels)
     making, today = _making(made), clock.now().date()
     answers = [_lint(file, wanted, making, today) for file in _followed(_files_of(files))]
     if as_json:

@@ -79,6 +79,13 @@ def test_channels_of_ones_own_and_how_it_was_made(tmp_path: Path):
     assert "rule etsy-the-item-itself" in " ".join(out.split())
 
 
+def test_the_channels_that_runs_use_are_known_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    own = tmp_path / "mine.yaml"
+    own.write_text("mine: {like: amazon_main, min_fill_ratio: 0.4}\n", encoding="utf-8")
+    monkeypatch.setenv("ZIMAGE_CHANNELS", str(own))
+    lint(packshot(tmp_path / "loose.jpg", fill=0.5), "--channel", "mine", code=0)
+
+
 def test_questions_that_cannot_be_answered_are_refused(tmp_path: Path):
     good = packshot(tmp_path / "a.jpg")
     (tmp_path / "empty").mkdir()
