@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.expire import live_shots, make_plain, release_plain
+from tasks.notify import notify
 from tasks.order import ProductionOrder
 from tasks.runtime import WORKERS, batches_of
 from zimage_core.domain import Release
@@ -23,4 +24,6 @@ def expire(order: ProductionOrder, run_id: str, who: str | None = None) -> Relea
     ]
     for future in making:
         future.result()
-    return release_plain(order, run_id, who)
+    released = release_plain(order, run_id, who)
+    notify(order)
+    return released

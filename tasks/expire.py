@@ -71,13 +71,13 @@ def order_of_live(promotion: str, work_dir: Path | None, out_dir: Path | None) -
     live = live_promotion(opened.cdn, promotion)
     if live is None:
         raise PublishError(f"Nothing of {promotion} is live, so nothing can expire.")
-    runs = [
+    runs = [  # the newest first
         event.run_id
         for event in opened.ledger.releases(promotion)
         if event.release.release_id == live.release_id and event.run_id is not None
     ]
     known = (row.run for row in opened.ledger.runs(limit=_RUNS if runs else 0))
-    made_by = next((run for run in known if run.run_id == runs[-1]), None)
+    made_by = next((run for run in known if run.run_id == runs[0]), None)
     if made_by is None:
         raise PublishError(
             f"This ledger knows no run that made release {live.release_id} of {promotion}; expire it where it was made."
@@ -102,6 +102,7 @@ def make_plain(order: ProductionOrder, run_id: str, shots: Sequence[tuple[str, s
     """Make and store the plain renditions of these shots that are missing; return how many were made."""
     opened = rooms(order)
     plain = plain_rooms(opened)
+    found: list[Rendition] = []
     made: list[Rendition] = []
     refused: list[Refusal] = []
     for promise, standing in opened.ledger.standings(run_id, shot_ids=[shot_id for _, shot_id in shots]):
@@ -109,13 +110,14 @@ def make_plain(order: ProductionOrder, run_id: str, shots: Sequence[tuple[str, s
         if attempt is None or not is_cleared(opened, promise, attempt, order.promotion):
             continue
         wanted = publishables(plain, promise, attempt, order.promotion)
-        _, missing = missing_of(plain, wanted)
+        there, missing = missing_of(plain, wanted)
+        found += there
         for answer in make_files(plain, order, missing):
             if isinstance(answer, Refusal):
                 refused.append(answer)
             else:
                 made.append(answer)
-    opened.ledger.record_renditions(run_id, made)
+    opened.ledger.record_renditions(run_id, [*found, *made])
     opened.ledger.record_refusals(run_id, refused)
     return len(made)
 

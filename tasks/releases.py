@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from tasks.notify import notify
 from tasks.order import ProductionOrder
 from tasks.runtime import Rooms, rooms
 from zimage_core import clock
@@ -47,17 +48,19 @@ def shelf(promotion: str | None, work_dir: Path | None, out_dir: Path | None) ->
 def roll_back(
     promotion: str, to: str | None, who: str | None, work_dir: Path | None, out_dir: Path | None
 ) -> tuple[Release, PurgeOutcome]:
-    """Point the promotion at an earlier release (none given: the one before), write that down, tell the cache."""
+    """Point the promotion at an earlier release (none given: the one before), write that down, tell who has to know."""
     opened = _rooms(work_dir, out_dir)
     restored = rollback(opened.cdn, promotion, to, by=who, threads=opened.publishing.threads)
     opened.ledger.record_release(None, restored, "rolled_back")
-    return restored, after_switch(opened, promotion)
+    purged = after_switch(opened, promotion)
+    notify.fn(_order(promotion, work_dir, out_dir))
+    return restored, purged
 
 
 def go_live(
     promotion: str, release_id: str | None, *, early: bool, who: str | None, work_dir: Path | None, out_dir: Path | None
 ) -> tuple[Release, PurgeOutcome]:
-    """Make a held release live, look at its published files before, write it down, tell the cache."""
+    """Make a held release live, look at its published files before, write it down, tell who has to know."""
     opened = _rooms(work_dir, out_dir)
     makers = {one.release_id: one.by for one in held.read_held(opened.cdn, promotion)}
     release = held.go_live(
@@ -72,7 +75,9 @@ def go_live(
     maker = makers.get(release.release_id)
     run_id = maker if maker is not None and opened.ledger.events(maker) else None  # a run prepared it, or a person
     opened.ledger.record_release(run_id, release, "published")
-    return release, after_switch(opened, promotion)
+    purged = after_switch(opened, promotion)
+    notify.fn(_order(promotion, work_dir, out_dir))
+    return release, purged
 
 
 def due(work_dir: Path | None, out_dir: Path | None) -> tuple[Held, ...]:
@@ -114,3 +119,7 @@ def after_switch(opened: Rooms, promotion: str) -> PurgeOutcome:
 def _rooms(work_dir: Path | None, out_dir: Path | None) -> Rooms:
     """Open the rooms by their folders alone: releases belong to no catalogue."""
     return rooms(ProductionOrder(catalogue="-", work_dir=work_dir, out_dir=out_dir))
+
+
+def _order(promotion: str, work_dir: Path | None, out_dir: Path | None) -> ProductionOrder:
+    return ProductionOrder(catalogue="-", promotion=promotion, work_dir=work_dir, out_dir=out_dir)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from small_servers import Answer, serving
 from typer.testing import CliRunner
+from webhook_receiver import SECRET, receiving
 
 from flows.cli import app
 from zimage_core import clock
@@ -153,3 +154,14 @@ def test_nothing_expires_that_is_not_over_or_not_known(store: LocalStore) -> Non
         said("expire", "618")
     with pytest.raises(ConfigurationError, match="no time zone"):
         said("expire", "--zone", "Mars/Base")
+
+
+def test_receivers_are_told_of_a_step_back(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiving() as receiver:
+        monkeypatch.setenv("ZIMAGE_PUBLISH_WEBHOOK_URLS", receiver.url)
+        monkeypatch.setenv("ZIMAGE_PUBLISH_WEBHOOK_SECRET", SECRET)
+        monkeypatch.setenv("ZIMAGE_PUBLISH_WEBHOOK_PRIVATE", "1")
+        monkeypatch.setenv("ZIMAGE_PUBLISH_PUBLIC_URL", "https://cdn.example.cn")
+        said("rollback", "618")
+    assert len(receiver.taken) == 1
+    assert "img/old.webp" in str(*receiver.taken.values())
