@@ -34,7 +34,7 @@ from zimage_core.publishing.credentials import CredentialSigner, open_signer
 from zimage_core.publishing.moderation import ModerationClient, moderation_client
 from zimage_core.quality.rubric import Rubric, load_rubric
 from zimage_core.settings import PublishSettings, Settings, load_publish_settings, set_environment_defaults
-from zimage_core.storage import LocalStore, Store, open_store
+from zimage_core.storage import BucketStore, LocalStore, Store, open_store
 
 Item = TypeVar("Item")
 
@@ -135,6 +135,8 @@ def opened_rooms() -> Iterator[None]:
                 resident.engine.close()
             for room in _rooms.values():
                 room.ledger.close()
+                if isinstance(room.cdn, BucketStore):
+                    room.cdn.close()
                 if room.moderation is not None:
                     room.moderation.close()
             _engines.clear()

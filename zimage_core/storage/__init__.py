@@ -17,6 +17,7 @@ with every release).
 """
 
 from zimage_core.storage.base import IMMUTABLE, LONGEST_PRESIGNED_S, POINTER, ObjectFacts, Store
+from zimage_core.storage.bucket import BucketStore
 from zimage_core.storage.files import sweep, unfinished, write_whole
 from zimage_core.storage.keys import MAX_KEY_BYTES, MAX_SEGMENT_BYTES, check_key, content_type_of
 from zimage_core.storage.local import LocalStore
@@ -34,6 +35,7 @@ __all__ = [
     "POINTER",
     "PROVIDERS",
     "BucketAddress",
+    "BucketStore",
     "LocalStore",
     "ObjectFacts",
     "ObstoreStore",
