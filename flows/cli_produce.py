@@ -13,7 +13,7 @@ from rich.console import Console
 from flows.cli_order import Chosen, OutOption, WorkOption, order_from, takes_an_order
 from zimage_core import clock
 from zimage_core.errors import ConfigurationError
-from zimage_core.settings import load_settings
+from zimage_core.settings import load_publish_settings, load_settings
 
 if TYPE_CHECKING:
     from tasks.order import ProductionOrder
@@ -156,10 +156,11 @@ def _say_where_to_look(order: ProductionOrder, run_id: str, console: Console) ->
     from tasks.runs import tally_of
 
     tally, settings = tally_of(order, run_id), order.settings()
-    folder, images = report_folder(order, run_id).resolve(), settings.out_dir.resolve() / "cdn"
+    folder, local = report_folder(order, run_id).resolve(), settings.out_dir.resolve() / "cdn"
+    images = load_publish_settings().to or (local if local.is_dir() else "none: nothing was accepted")
     lines = [
         f"Run {run_id}: {tally.accepted} accepted, {tally.doubtful} doubtful, {tally.given_up} given up.",
-        f"Images         {images if images.is_dir() else 'none: nothing was accepted'}",
+        f"Images         {images}",
         f"Contact sheet  {folder / 'index.html'}",
         f"Report         {folder / 'report.csv'}",
         f"Refused rows   {folder / 'refusals.csv'}",
