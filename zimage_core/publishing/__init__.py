@@ -6,10 +6,10 @@ What it is:       `channels` (rules as dated data), `renditions` (size, encode, 
                   holds), `release` (switch and roll back), `history` (what a store says of releases), `overview`,
                   `held` (going live later), `canary` (the look before a switch), `purge` (telling a cache), `expiry`
                   (prices come down), `retention` and `doomed` (what is deleted, and what is not), `moderation` (a
-                  service that is asked about a picture before it is published), `webhooks`, `webhook_delivery` and `addresses` (who is told, how, and where nothing
-                  is sent), `feeds` (a release's pictures in a shop's file).
-May import:       domain, errors, settings, clock, storage, imaging, catalogue, prompting, ledger, engines.wire; pydantic,
-                  PyYAML, defusedxml, c2pa, standardwebhooks; boto3 and botocore, only when CloudFront is told.
+                  service that is asked about a picture before it is published), `webhooks`, `webhook_delivery` and
+                  `addresses` (who is told, how, and where nothing is sent), `feeds` (its pictures in a shop's file).
+May import:       domain, errors, settings, clock, storage, imaging, catalogue, prompting, ledger, engines.wire;
+                  pydantic, PyYAML, defusedxml, c2pa, standardwebhooks; boto3, only when CloudFront is told.
 May touch:        the Store it is handed, channels.yaml beside it, the moderation service, the receivers, the
                   public address and the caches that settings name, the outbox of the ledger it is handed.
 Never:            decides what is good; overwrites an object; switches to a release whose files it has not checked.
