@@ -117,6 +117,14 @@ def _ocr(settings: Settings) -> Iterator[str]:
     yield prove_readers()
 
 
+def _publishing(settings: Settings) -> Iterator[str]:
+    from tasks.releases import publishing_lines
+    from tasks.runtime import opened_rooms
+
+    with opened_rooms():
+        yield from publishing_lines()
+
+
 def _engine(settings: Settings) -> Iterator[str]:
     from zimage_core.engines.registry import create_engine, known_engines, usable_devices
 
@@ -155,6 +163,7 @@ CHECKS: dict[str, Callable[[Settings], Iterator[str]]] = {
     "Fonts": _fonts,
     "Reading text": _ocr,
     "Engine": _engine,
+    "Publishing": _publishing,
     "Ledger": _ledger,
     "Prefect": _prefect,
 }

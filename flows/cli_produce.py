@@ -82,11 +82,6 @@ def publish(
     console = Console()
     if release is None:
         console.print("Nothing is accepted yet, so nothing was released.")
-    elif order.held(clock.now()):
-        console.print(
-            f"Release {release.release_id} is prepared and held: `zimage go-live {order.promotion}` makes it live.",
-            soft_wrap=True,
-        )
     _say_where_to_look(order, known, console)
 
 
@@ -170,5 +165,12 @@ def _say_where_to_look(order: ProductionOrder, run_id: str, console: Console) ->
             f"{tally.doubtful} images wait for a person: mark them on the contact sheet, export, then "
             "`zimage decide decisions.csv` and `zimage publish`."
         )
+    if order.publish and tally.accepted and order.held(clock.now()):
+        due = (
+            f"from {order.go_live_at:%Y-%m-%d %H:%M %z} on"
+            if order.go_live_at and not order.hold
+            else "when you say so"
+        )
+        lines.append(f"The release is prepared and held: `zimage go-live {order.promotion}` makes it live, {due}.")
     for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)

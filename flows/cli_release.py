@@ -15,6 +15,7 @@ from zimage_core import clock
 from zimage_core.errors import ConfigurationError, ZImageError
 
 if TYPE_CHECKING:
+    from tasks.order import ProductionOrder
     from tasks.releases import Shelf
     from zimage_core.publishing.history import Held
     from zimage_core.publishing.purge import PurgeOutcome
@@ -93,6 +94,10 @@ def go_live(
         failed = 0
         for name, release_id in chosen:
             with _told_if_one_of_many(len(chosen)) as told:
+                old = tasks.outdated(name, release_id, early=early, work_dir=work_dir, out_dir=out_dir)
+                if old is not None:
+                    _publish_anew(*old)
+                    continue
                 made, purged = tasks.go_live(name, release_id, early=early, who=who, work_dir=work_dir, out_dir=out_dir)
                 _say(f"{name} now points at release {made.release_id} ({made.rendition_count} files).")
                 _say_purge(purged)
@@ -103,7 +108,7 @@ def go_live(
 
 def expire(
     promotion: Annotated[str | None, typer.Argument(help="Which; none = all that are over: for a schedule.")] = None,
-    zone: Annotated[str, typer.Option(help="Where its last day ends at midnight.")] = "Asia/Shanghai",
+    zone: Annotated[str | None, typer.Option(help="Where its last day ends; none = the promotion's own zone.")] = None,
     although_running: Annotated[bool, typer.Option("--although-running", help="Although it is not over.")] = False,
     who: WhoOption = None,
     work_dir: WorkOption = None,
@@ -116,7 +121,7 @@ def expire(
     from tasks.runtime import opened_rooms
     from zimage_core.publishing.expiry import zone_of
 
-    place, now = zone_of(zone), clock.now()
+    place, now = zone_of(zone) if zone else None, clock.now()
     with opened_rooms():
         chosen = expired_promotions(now, place, work_dir, out_dir) if promotion is None else [promotion]
         if not chosen:
@@ -135,6 +140,18 @@ def expire(
             failed += len(told)
     if failed:
         raise typer.Exit(1)
+
+
+def _publish_anew(order: ProductionOrder, run_id: str, held: Held) -> None:
+    """Publish what was held with the prices as they are now, and hold the old one no longer."""
+    from flows.publish import publish
+    from tasks.releases import let_go
+
+    _say(f"Prices of {order.promotion} have changed since {held.release_id} was prepared; they are drawn anew.")
+    released = publish(order, run_id)
+    if released is not None:
+        let_go(order.promotion, held.release_id, order.work_dir, order.out_dir)
+        _say(f"{order.promotion} now points at release {released.release_id}.")
 
 
 COMMANDS = (releases, rollback, go_live, expire)

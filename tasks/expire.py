@@ -40,8 +40,11 @@ def plain_rooms(open_rooms: Rooms) -> Rooms:
     return dataclasses.replace(open_rooms, library=PlainLibrary(open_rooms.library.files), moderation=None)
 
 
-def expired_promotions(now: datetime, zone: ZoneInfo, work_dir: Path | None, out_dir: Path | None) -> list[str]:
-    """Return the promotions that are over, live, write something over pictures, and are not plain yet."""
+def expired_promotions(now: datetime, zone: ZoneInfo | None, work_dir: Path | None, out_dir: Path | None) -> list[str]:
+    """Return the promotions that are over, live, write something over pictures, and are not plain yet.
+
+    `zone` None = each promotion's own.
+    """
     opened = rooms(ProductionOrder(catalogue="-", work_dir=work_dir, out_dir=out_dir))
     known = set(opened.library.promotion_slugs)
     found: list[str] = []
@@ -55,12 +58,13 @@ def expired_promotions(now: datetime, zone: ZoneInfo, work_dir: Path | None, out
     return found
 
 
-def refuse_while_running(promotion: str, now: datetime, zone: ZoneInfo, order: ProductionOrder) -> None:
-    """Raise ConfigurationError when a promotion is not over yet."""
+def refuse_while_running(promotion: str, now: datetime, zone: ZoneInfo | None, order: ProductionOrder) -> None:
+    """Raise ConfigurationError when a promotion is not over yet; `zone` None = its own."""
     found = rooms(order).library.promotion(promotion)
     if not is_over(found, now, zone):
+        where = zone.key if zone else found.time_zone
         raise ConfigurationError(
-            f"{promotion} runs until the end of {found.ends} ({zone.key}); say --although-running to take its prices "
+            f"{promotion} runs until the end of {found.ends} ({where}); say --although-running to take its prices "
             "down all the same."
         )
 
@@ -143,7 +147,7 @@ def release_plain(order: ProductionOrder, run_id: str, who: str | None) -> Relea
     release = publish_release(
         opened.cdn, manifest, by=who or run_id, kind="expired", threads=settings.threads, look=look
     )
-    opened.ledger.record_release(run_id, release, "published")
+    opened.ledger.record_release(run_id, release, "expired")
     gone = len(live.entries) - release.rendition_count
     log.info("%s is plain: %d files, %d gone", order.promotion, release.rendition_count, gone)
     after_switch(opened, order.promotion)

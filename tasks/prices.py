@@ -37,9 +37,16 @@ def check_prices(order: ProductionOrder, run_id: str) -> int:
     A product that the catalogue no longer has loses its price: nothing is shown that cannot be looked up. Promotions
     that show no price ask nothing. Raises CatalogueError when the catalogue cannot be read: then nothing is released.
     """
+    changed = changed_prices(order, run_id)
+    rooms(order).ledger.reprice(run_id, changed)
+    return len(changed)
+
+
+def changed_prices(order: ProductionOrder, run_id: str) -> list[Product]:
+    """Return the products whose price in the catalogue is not the one that the run draws; nothing is written."""
     open_rooms = rooms(order)
     if not open_rooms.library.promotion(order.promotion).price_style.show:
-        return 0
+        return []
     promised = {promise.product.sku: promise.product for promise in open_rooms.ledger.iter_promises(run_id)}
     now = _products_now(order, open_rooms, promised.keys())
     changed: list[Product] = []
@@ -48,8 +55,7 @@ def check_prices(order: ProductionOrder, run_id: str) -> int:
         if not same_price(product, current):
             changed.append(current)
             log.info("%s: %s, was %s", sku, _said(current, known=sku in now), _said(product, known=True))
-    open_rooms.ledger.reprice(run_id, changed)
-    return len(changed)
+    return changed
 
 
 def _products_now(order: ProductionOrder, open_rooms: Rooms, skus: Collection[str]) -> dict[str, Product]:

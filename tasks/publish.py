@@ -17,6 +17,7 @@ from zimage_core import clock
 from zimage_core.domain import Attempt, GradeLetter, Promise, Refusal, Release, Rendition
 from zimage_core.errors import PublishError
 from zimage_core.publishing.canary import canary
+from zimage_core.publishing.expiry import is_over, writes_something
 from zimage_core.publishing.held import prepare_release
 from zimage_core.publishing.history import Held
 from zimage_core.publishing.manifest import Manifest, ManifestEntry, build_manifest, public_file_url
@@ -89,6 +90,11 @@ def release(order: ProductionOrder, run_id: str) -> Release | Held | None:
     open_rooms.ledger.record_release(run_id, published, "published")
     log.info("%s points at release %s: %d files", order.promotion, published.release_id, published.rendition_count)
     after_switch(open_rooms, order.promotion)
+    promotion = open_rooms.library.promotion(order.promotion)
+    if writes_something(promotion) and is_over(promotion, clock.now()):
+        log.warning(
+            "%s ended on %s and its badge is live: `zimage expire` takes it down.", order.promotion, promotion.ends
+        )
     _show(order, open_rooms, manifest, listed)
     return published
 

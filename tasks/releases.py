@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from tasks.notify import notify
 from tasks.order import ProductionOrder
+from tasks.prices import changed_prices
+from tasks.runs import order_of
 from tasks.runtime import Rooms, rooms
 from zimage_core import clock
 from zimage_core.domain import Release
@@ -80,6 +83,25 @@ def go_live(
     return release, purged
 
 
+def outdated(
+    promotion: str, release_id: str | None, *, early: bool, work_dir: Path | None, out_dir: Path | None
+) -> tuple[ProductionOrder, str, Held] | None:
+    """Return the order, the run and the held release that may go live now but shows a price that has changed since.
+
+    None where the prices are right, where its time has not come, or where no run of this ledger prepared it. Raises
+    CatalogueError when the catalogue cannot be read: a price that cannot be looked up does not go live.
+    """
+    opened = _rooms(work_dir, out_dir)
+    waiting = held.chosen(opened.cdn, promotion, release_id)
+    if waiting is None or waiting.by is None or not opened.ledger.events(waiting.by):
+        return None
+    if waiting.not_before is not None and waiting.not_before > clock.now() and not early:
+        return None
+    order, run_id = order_of(waiting.by, work_dir, out_dir)
+    now = order.model_copy(update={"hold": False, "go_live_at": None})
+    return (now, run_id, waiting) if changed_prices(now, run_id) else None
+
+
 def due(work_dir: Path | None, out_dir: Path | None) -> tuple[Held, ...]:
     """Return the held releases whose time has come, one per promotion."""
     return held.due_releases(_rooms(work_dir, out_dir).cdn, clock.now())
@@ -109,6 +131,19 @@ def purge_again(promotion: str, work_dir: Path | None, out_dir: Path | None) -> 
         raise PublishError("No cache is configured to be told; see ZIMAGE_PUBLISH_PURGE.")
     public_url = opened.publishing.public_url
     return purge_switch(purge_of(opened.publishing), opened.cdn, promotion, public_url=public_url, again=True)
+
+
+def publishing_lines() -> Iterator[str]:
+    """Say where releases go and what they carry, after asking the store for an object, which proves address and keys.
+
+    Raises ConfigurationError, StorageError.
+    """
+    opened = _rooms(None, None)
+    opened.cdn.exists("current/none.json")
+    yield f"to {opened.publishing.to or opened.settings.out_dir / 'cdn'}"
+    yield f"{len(opened.channels)} channels"
+    yield "with content credentials" if opened.signer else "without content credentials"
+    yield f"{len(opened.publishing.webhook_urls)} receivers of webhooks"
 
 
 def after_switch(opened: Rooms, promotion: str) -> PurgeOutcome:

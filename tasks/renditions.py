@@ -49,7 +49,10 @@ class Publishable:
 
 
 def publishables(rooms: Rooms, promise: Promise, attempt: Attempt, promotion: str) -> list[Publishable]:
-    """Return what an accepted attempt gives for each channel of its shot; pure ids, no pixels."""
+    """Return what an accepted attempt gives for each channel of its shot; pure ids, no pixels.
+
+    A channel that takes no overlay gets the bare picture under the bare picture's key: a new price is nothing to it.
+    """
     found = rooms.library.promotion(promotion)
     overlay = overlay_of(rooms, promise, attempt, promotion)
     mode, scene = attempt.change.mode or promise.shot.mode, promise.shot.scene.name
@@ -58,23 +61,28 @@ def publishables(rooms: Rooms, promise: Promise, attempt: Attempt, promotion: st
         engine=attempt.engine,
         engine_version=attempt.engine_fingerprint,
         mode=mode,
-        content_id=finished_key_of(attempt, overlay),
+        content_id="",
         alt_text=alt_text(promise.product, scene, found.language),
         language=found.language,
         producer=rooms.publishing.producer,
         signed_by="" if rooms.signer is None else rooms.signer.fingerprint,
     )
     roles, today = tuple(text.role for text in overlay.texts), clock.now().date()
+    bare = dataclasses.replace(overlay, texts=())
+    keys = {True: finished_key_of(attempt, overlay), False: finished_key_of(attempt, bare)}
     wanted = []
     for channel in (rooms.channels[slug] for slug in promise.channels):
-        drawn = roles if channel.overlay_allowed else ()
+        drawn, key = roles if channel.overlay_allowed else (), keys[channel.overlay_allowed]
         disclosure = disclosure_for(channel, making, on=today, drawn=drawn)
         always = rooms.publishing.visible_label == "always" and making in AI_MAKINGS
         seal = dataclasses.replace(
-            facts, visible_label=always or "visible" in disclosure.labels, source_type=channel.ai.source_type
+            facts,
+            content_id=key,
+            visible_label=always or "visible" in disclosure.labels,
+            source_type=channel.ai.source_type,
         )
         # Sizes of one product share photo and name, so their pictures are the same pixels; each has files of its own.
-        name = content_id("rendition", promise.shot.sku, scene, rendition_id_of(facts.content_id, channel, seal))
+        name = content_id("rendition", promise.shot.sku, scene, rendition_id_of(key, channel, seal))
         wanted.append(Publishable(promise, attempt, channel, seal, disclosure, name))
     return wanted
 

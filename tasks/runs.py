@@ -13,6 +13,7 @@ from zimage_core.ledger import RunRow, Tally
 
 _ANY = "-"
 """Stands for a catalogue that is not known yet: only the folders of the order are used to find the ledger."""
+_SHOWN, _ALL = 20, 100_000
 
 
 def order_of(run_id: str | None, work_dir: Path | None, out_dir: Path | None) -> tuple[ProductionOrder, str]:
@@ -21,12 +22,12 @@ def order_of(run_id: str | None, work_dir: Path | None, out_dir: Path | None) ->
     Raises ConfigurationError when there is no such run, naming the ones there are.
     """
     ledger = rooms(ProductionOrder(catalogue=_ANY, work_dir=work_dir, out_dir=out_dir)).ledger
-    runs = ledger.runs(limit=20)
+    runs = ledger.runs(limit=_SHOWN if run_id is None else _ALL)
     if not runs:
         raise ConfigurationError("There is no run yet; start one with `zimage run CATALOGUE` or `zimage demo`.")
     found = runs[0] if run_id is None else next((row for row in runs if row.run.run_id == run_id), None)
     if found is None:
-        known = ", ".join(row.run.run_id for row in runs)
+        known = ", ".join(row.run.run_id for row in runs[:_SHOWN])
         raise ConfigurationError(f"There is no run {run_id}; the latest are {known}.")
     order = ProductionOrder.model_validate_json(found.run.settings)
     return order.model_copy(update={"work_dir": work_dir, "out_dir": out_dir}), found.run.run_id

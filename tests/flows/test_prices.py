@@ -16,10 +16,11 @@ from tasks.layers import cutout_of, finish
 from tasks.order import ProductionOrder
 from tasks.prices import misread_price
 from tasks.runtime import rooms
-from zimage_core.domain import PlacedText
+from zimage_core.domain import PlacedText, Promise
 from zimage_core.errors import CatalogueError
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.encode import encode
+from zimage_core.ledger import Ledger
 from zimage_core.publishing.frames import Frame, frame_of
 
 CHOICE = {"promotion": "618", "scenes": ("packshot", "studio"), "channels": ("taobao_main", "amazon_main")}
@@ -60,6 +61,41 @@ def test_a_product_that_left_the_catalogue_shows_no_price(workshop: Workshop, or
     finished = {one.sku: one for one in finished_pictures(order, run_id)}
     assert [text.role for text in finished["MUG-1"].texts] == ["badge"]
     assert [text.role for text in finished["LIP-1"].texts] == ["badge", "price"]
+
+
+def test_a_release_that_was_held_goes_live_with_the_prices_of_that_moment(workshop: Workshop):
+    workshop.write(MUG, LIPSTICK)
+    given = ("--promotion", "618", "--scene", "studio", "--channel", "taobao_main")
+    workshop.run("run", "catalogue.csv", *given, "--hold")
+    assert not (workshop.cdn / "current" / "618.json").exists()
+    drawn = workshop.calls()
+    workshop.write({**MUG, "price": "61.50"}, LIPSTICK)
+    said = workshop.run("go-live", "618").stdout
+    assert "Prices of 618 have changed" in said
+    assert workshop.calls() == drawn
+    prices = [p.product.price for p in _promises(workshop)]
+    assert prices == [Decimal("61.50"), Decimal("139.00")]
+    assert set(workshop.live("618")) == {("MUG-1", "studio", "taobao_main"), ("LIP-1", "studio", "taobao_main")}
+    assert "held" not in workshop.run("releases", "618").stdout
+    again = workshop.run("go-live", "618", check=False)
+    assert again.returncode == 1
+    assert "No release of 618 is held." in again.stderr
+
+
+def test_a_release_that_was_held_goes_live_as_it_is_where_no_price_has_changed(workshop: Workshop):
+    workshop.write(MUG)
+    given = ("--promotion", "618", "--scene", "studio", "--channel", "taobao_main")
+    held = workshop.run("run", "catalogue.csv", *given, "--go-live-at", "2099-06-01T00:00+08:00")
+    assert "held" in held.stdout
+    early = workshop.run("go-live", "618", check=False)
+    assert "may not go live before 2099-06-01" in early.stderr
+    assert "now points at release" in workshop.run("go-live", "618", "--early").stdout
+    assert len(workshop.live("618")) == 1
+
+
+def _promises(workshop: Workshop) -> list[Promise]:
+    with Ledger.open(f"sqlite:///{workshop.folder / 'work' / 'ledger.sqlite'}") as ledger:
+        return ledger.promises(ledger.runs()[0].run.run_id)
 
 
 def test_nothing_is_released_while_the_catalogue_cannot_be_read(workshop: Workshop, order: ProductionOrder):

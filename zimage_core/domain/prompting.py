@@ -95,7 +95,7 @@ class PriceStyle:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """Why a run exists, from prompts/promotions/."""
+    """Why a run exists, from prompts/promotions/. Its days begin and end at midnight in `time_zone` (IANA)."""
 
     slug: str
     name_zh: str
@@ -110,3 +110,4 @@ class Promotion:
     price_style: PriceStyle
     language: Language
     version: str
+    time_zone: str = "Asia/Shanghai"

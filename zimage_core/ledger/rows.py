@@ -31,7 +31,7 @@ from zimage_core.domain import (
 from zimage_core.errors import LedgerError
 
 Noun = TypeVar("Noun")
-ReleaseKind = Literal["published", "rolled_back"]
+ReleaseKind = Literal["published", "rolled_back", "expired"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,7 @@ class PromptLibrary:
             price_style=PriceStyle(**file.price_style.model_dump()),
             language=file.language,
             version=source.version,
+            time_zone=file.time_zone,
         )
 
     def lead_days(self, promotion_slug: str) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Literal, get_args
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from zimage_core.domain import Category, Language, Mode, SceneName
 
@@ -131,12 +132,16 @@ class PriceStyleShape(FileModel):
 
 
 class PromotionFile(VersionedFile):
-    """prompts/promotions/<slug>.yaml; `lead_days` is how long before `starts` the pictures should be made."""
+    """prompts/promotions/<slug>.yaml; `lead_days` is how long before `starts` the pictures should be made.
+
+    Its days begin and end at midnight in `time_zone`, where its customers live.
+    """
 
     name_zh: Words
     name_en: Words
     starts: date
     ends: date
+    time_zone: str = "Asia/Shanghai"
     lead_days: int = Field(14, ge=0, le=365)
     scenes: tuple[SceneName, ...] = Field(min_length=1)
     channels: tuple[Words, ...] = Field(min_length=1)
@@ -145,6 +150,13 @@ class PromotionFile(VersionedFile):
     badge_en: str = ""
     price_style: PriceStyleShape = PriceStyleShape()
     language: Language = "zh"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"there is no time zone {name!r}; an example is Asia/Shanghai")
+        return name
 
 
 class BlockedShape(FileModel):

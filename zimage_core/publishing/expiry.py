@@ -38,13 +38,13 @@ def writes_something(promotion: Promotion) -> bool:
     return plain_promotion(promotion) != promotion
 
 
-def ends_at(promotion: Promotion, zone: ZoneInfo) -> datetime:
+def ends_at(promotion: Promotion, zone: ZoneInfo | None = None) -> datetime:
     """Return the moment at which a promotion is over: midnight after its last day, where its customers live."""
-    return datetime.combine(promotion.ends + timedelta(days=1), time(), zone)
+    return datetime.combine(promotion.ends + timedelta(days=1), time(), zone or zone_of(promotion.time_zone))
 
 
-def is_over(promotion: Promotion, now: datetime, zone: ZoneInfo) -> bool:
-    """Tell whether a promotion is over at this moment, which must know its time zone."""
+def is_over(promotion: Promotion, now: datetime, zone: ZoneInfo | None = None) -> bool:
+    """Tell whether a promotion is over at this moment, which must know its time zone; `zone` None = its own."""
     return now >= ends_at(promotion, zone)
 
 

@@ -76,7 +76,7 @@ def go_live(
     is held, several are and none is named, its time has not come, or for what `publish_release` raises; what is live
     then stays, and the release stays held.
     """
-    held = _chosen(store, promotion, release_id)
+    held = chosen(store, promotion, release_id)
     if held is None:  # it went live, and the call was killed before it could say so
         live = read_pointer(store, promotion)
         if live is None or live.release_id != release_id:
@@ -97,14 +97,18 @@ def go_live(
 
 def let_go(store: Store, promotion: str, release_id: str | None = None) -> Held:
     """Hold a release no longer; its files are left to retention. Raises PublishError when no such release is held."""
-    held = _chosen(store, promotion, release_id)
+    held = chosen(store, promotion, release_id)
     if held is None:
         raise PublishError(f"No release {release_id} of {promotion} is held.")
     forget_held(store, held)
     return held
 
 
-def _chosen(store: Store, promotion: str, release_id: str | None) -> Held | None:
+def chosen(store: Store, promotion: str, release_id: str | None) -> Held | None:
+    """Return the held release of that id, None where there is none; without an id the only one that is held.
+
+    Raises PublishError when no id is given and none is held, or several are.
+    """
     held = read_held(store, promotion)
     if release_id is not None:
         return next((one for one in held if one.release_id == release_id), None)
