@@ -21,8 +21,9 @@ from zimage_core.domain import Attempt, Refusal, Rendition, ShotOutcome, content
 from zimage_core.errors import ImageError, StorageError
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import encode_png
+from zimage_core.publishing.manifest import public_file_url
 from zimage_core.reporting import Summary, summarise, write_contact_sheet, write_report_csv
-from zimage_core.storage import sweep
+from zimage_core.storage import LONGEST_PRESIGNED_S, sweep
 
 log = logging.getLogger("zimage_core.tasks")
 
@@ -77,7 +78,7 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
         return _picture(open_rooms, order, outcome, attempt)
 
     def link(rendition: Rendition) -> str:
-        return quote(os.path.relpath(order.settings().out_dir / "cdn" / rendition.object_key, folder))
+        return _link(open_rooms, rendition.object_key, folder)
 
     title = f"{order.promotion} · {order.catalogue_name}"
     write_contact_sheet(
@@ -87,6 +88,18 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     write_refusals_csv(refusals, folder / REFUSALS)
     open_rooms.work.replace(kept, state, content_type="text/plain")
     return folder / SHEET, summary
+
+
+def _link(open_rooms: Rooms, key: str, folder: Path) -> str:
+    """Return where a published file is seen from the report: on the disk beside it, by its public URL, or by a URL that
+    lets whoever has the report read this one object of a closed bucket for a week.
+    """
+    publishing = open_rooms.publishing
+    if publishing.to is None:
+        return quote(os.path.relpath(open_rooms.settings.out_dir / "cdn" / key, folder))
+    if publishing.public_url is not None:
+        return public_file_url(publishing.public_url, key)
+    return open_rooms.cdn.presigned_url(key, LONGEST_PRESIGNED_S)
 
 
 def _in_order(refusals: Sequence[Refusal]) -> list[Refusal]:
