@@ -111,7 +111,7 @@ def picture(request: RenderRequest) -> np.ndarray:
     rng = np.random.default_rng(request.seed)
     rows, columns = np.mgrid[0 : request.height_px, 0 : request.width_px]
     rgb = np.empty((request.height_px, request.width_px, 3), np.uint8)
-    rgb[...] = (215 - 40 * rows / request.height_px)[..., None]
+    rgb[...] = (205 - 15 * rows / request.height_px)[..., None]
     slices = int(rng.integers(3, 9))
     turns = np.arctan2(rows - request.height_px / 2, columns - request.width_px / 2) / (2 * np.pi) + rng.random()
     round_thing = np.hypot(rows - request.height_px / 2, columns - request.width_px / 2) < request.width_px / 4
