@@ -19,6 +19,13 @@ from tasks.runtime import rooms
 from zimage_core.domain import Grade, Verdict, attempt_id_of, seed_of
 
 PRODUCTS, CHANGED = 1000, range(100, 1000, 97)
+SMALL = """
+small:
+  like: taobao_main
+  width_px: 640
+  height_px: 640
+  min_short_side_px: 600
+"""
 
 
 def rows(*, cheaper: bool) -> list[dict[str, str]]:
@@ -63,11 +70,11 @@ def accepted_run(order: ProductionOrder) -> str:
 
 
 @pytest.mark.slow
-def test_ten_prices_of_a_thousand_change_and_ten_files_are_made(workshop: Workshop):
+def test_ten_prices_of_a_thousand_change_and_ten_files_are_made(workshop: Workshop, monkeypatch: pytest.MonkeyPatch):
+    (workshop.folder / "channels.yaml").write_text(SMALL)
+    monkeypatch.setenv("ZIMAGE_CHANNELS", "channels.yaml")
     workshop.write(*rows(cheaper=False))
-    order = ProductionOrder(
-        catalogue=str(workshop.catalogue), promotion="618", scenes=("studio",), channels=("taobao_main",)
-    )
+    order = ProductionOrder(catalogue=str(workshop.catalogue), promotion="618", scenes=("studio",), channels=("small",))
     run_id = accepted_run(order)
     publish(order, run_id)
     before, bytes_before = workshop.live("618"), workshop.files()
