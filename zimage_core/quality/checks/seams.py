@@ -38,6 +38,9 @@ _THROUGH_RATIO: Final = 0.92
 _CORNER_PX: Final = 20
 _CLEARANCE_PX: Final = 6
 _RIM_REACH_PX: Final = 6  # on either side, averaged
+_RIM_GROUND_PX: Final = 10 * _RIM_REACH_PX + 1  # averaged for the slope of the ground; smaller pictures have no rim
+    10 * _RIM_REACH_PX + 1
+)  # what a slope of the ground is averaged over; smaller pictures have no rim
 _RIM_ZONE: Final = 0.25  # of the side: where a rim may run
 _RIM_SEEN_RATIO: Final = 0.25
 _RIM_LEVELS: Final = 3.0
@@ -210,6 +213,8 @@ def _joints(upright: list[Step], level: list[Step], size: tuple[int, int]) -> li
 
 def _rims(plane: Plane, cover: Plane | None) -> list[Seam]:
     """Return the rectangle whose four sides stand out, each averaged over all ground that is seen; [] if none does."""
+    if min(plane.shape) <= _RIM_GROUND_PX:
+        return []
     bare = np.zeros_like(plane) if cover is None else cv2.dilate(cover, np.ones((2 * _CLEARANCE_PX + 1,) * 2, np.uint8))
     seen = np.asarray(bare < 8)
     sides = [*_outer_steps(plane, seen), *_outer_steps(np.ascontiguousarray(plane.T), np.ascontiguousarray(seen.T))]
@@ -235,8 +240,7 @@ def _outer_steps(plane: Plane, seen: Bools) -> list[tuple[float, float, int]]:
     change[rows < _RIM_SEEN_RATIO * plane.shape[0]] = 0.0
     weight = 1.0 - np.abs(np.arange(1 - _RIM_REACH_PX, _RIM_REACH_PX)) / _RIM_REACH_PX
     step = np.convolve(change, weight, "same")  # mean of the reach behind less that before
-    wide = 10 * _RIM_REACH_PX + 1
-    step -= np.convolve(step, np.full(wide, 1.0 / wide), "same")
+    step -= np.convolve(step, np.full(_RIM_GROUND_PX, 1.0 / _RIM_GROUND_PX), "same")
     noise = max(0.1, float(np.median(np.abs(step))) / 0.6745)
     zone, skip = round(_RIM_ZONE * width), 2 * _RIM_REACH_PX
     found = []
