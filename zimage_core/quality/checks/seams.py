@@ -38,9 +38,7 @@ _THROUGH_RATIO: Final = 0.92
 _CORNER_PX: Final = 20
 _CLEARANCE_PX: Final = 6
 _RIM_REACH_PX: Final = 6  # on either side, averaged
-_RIM_GROUND_PX: Final = 10 * _RIM_REACH_PX + 1  # averaged for the slope of the ground; smaller pictures have no rim
-    10 * _RIM_REACH_PX + 1
-)  # what a slope of the ground is averaged over; smaller pictures have no rim
+_RIM_GROUND_PX: Final = 10 * _RIM_REACH_PX + 1  # averaged for the ground's own slope; smaller pictures have no rim
 _RIM_ZONE: Final = 0.25  # of the side: where a rim may run
 _RIM_SEEN_RATIO: Final = 0.25
 _RIM_LEVELS: Final = 3.0
