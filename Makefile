@@ -42,8 +42,11 @@ check: $(VENV)/.dev-ready ## format, lint, types, contracts between rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev-ready ## run every benchmark; each prints what it compared
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: $(VENV)/.dev-ready ## run every benchmark (accuracy on small sets); each prints what it compared
+	@for file in benchmarks/*.py; do \
+		case $$file in */quality_accuracy.py) quick=--quick ;; *) quick= ;; esac; \
+		echo "== $$file $$quick"; $(BIN)/python $$file $$quick || exit 1; \
+	done
 
 format: $(VENV)/.dev-ready ## format and mend what can be mended
 	$(BIN)/ruff format .

@@ -14,6 +14,7 @@ command -v tesseract >/dev/null || missing+=(tesseract-ocr)
 have_chinese || missing+=(tesseract-ocr-chi-sim)
 if [ "$purpose" = test ]; then
     command -v chromium >/dev/null || missing+=(chromium)
+    command -v openssl >/dev/null || missing+=(openssl) # a time stamp service
     command -v g++ >/dev/null || missing+=(g++) # torch.compile on the CPU
     command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server)
 fi
