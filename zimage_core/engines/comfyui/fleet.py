@@ -19,7 +19,7 @@ from zimage_core.engines.comfyui.server import BRIEF_S, ComfyServer, Standing
 from zimage_core.engines.comfyui.template import Template
 from zimage_core.engines.wire.client import Wire
 from zimage_core.engines.wire.endpoints import Endpoints, Pace
-from zimage_core.engines.wire.replies import EngineLocked
+from zimage_core.engines.wire.replies import EngineLocked, EngineUnreachable
 from zimage_core.errors import EngineError
 
 log = logging.getLogger("zimage_core.engines")
@@ -90,10 +90,12 @@ class Fleet:
         """Hold a place at the server that is likely to draw first and can draw this template.
 
         Raises what `Endpoints.pick` raises, and EngineLocked, saying what is missing, when every server lacks something
-        for this template; other templates may be drawn meanwhile.
+        for this template; other templates may be drawn meanwhile. A server that cannot even be asked what it has is
+        left for another one, where there is one.
         """
         avoid = {*avoid, *self._long_queues()}
         while True:
+            url, is_in = "", False
             lacking_it = self._lacking(template)
             if len(lacking_it) == len(self._stations):
                 raise EngineLocked(" ".join(lacking_it.values()), engine=ENGINE)
@@ -101,10 +103,16 @@ class Fleet:
                 with self._endpoints.visit(avoid={*avoid, *lacking_it}, prefer=prefer) as url:
                     station = self._stations[url]
                     self._check(station, template)
+                    is_in = True
                     yield station
                     return
             except _Lacks:
                 log.warning("%s", station.lacks[template.content][0])
+            except EngineUnreachable as error:
+                if is_in or not url or len({*avoid, *lacking_it, url}) == len(self._stations):
+                    raise
+                log.info("Another ComfyUI is asked: %s", error.sentence)
+                avoid.add(url)
 
     def any_open(self) -> bool:
         """Tell whether some server is open for calls."""
