@@ -14,9 +14,9 @@ from prefect import task
 from tasks.moderate import is_cleared
 from tasks.order import ProductionOrder
 from tasks.releases import after_switch
-from tasks.renditions import make_files, missing_of, publishables
+from tasks.renditions import keep_renditions, publishables
 from tasks.runtime import RETRYING, Rooms, rooms
-from zimage_core.domain import Attempt, GradeLetter, Promise, Refusal, Release, Rendition
+from zimage_core.domain import Attempt, GradeLetter, Promise, Release
 from zimage_core.errors import ConfigurationError, PublishError
 from zimage_core.publishing.canary import canary
 from zimage_core.publishing.expiry import PlainLibrary, is_over, plain_manifest, writes_something
@@ -105,25 +105,13 @@ def live_shots(order: ProductionOrder, run_id: str) -> list[tuple[str, str]]:
 def make_plain(order: ProductionOrder, run_id: str, shots: Sequence[tuple[str, str]], label: str) -> int:
     """Make and store the plain renditions of these shots that are missing; return how many were made."""
     opened = rooms(order)
-    plain = plain_rooms(opened)
-    found: list[Rendition] = []
-    made: list[Rendition] = []
-    refused: list[Refusal] = []
-    for promise, standing in opened.ledger.standings(run_id, shot_ids=[shot_id for _, shot_id in shots]):
-        attempt = standing.attempt
-        if attempt is None or not is_cleared(opened, promise, attempt, order.promotion):
-            continue
-        wanted = publishables(plain, promise, attempt, order.promotion)
-        there, missing = missing_of(plain, wanted)
-        found += there
-        for answer in make_files(plain, order, missing):
-            if isinstance(answer, Refusal):
-                refused.append(answer)
-            else:
-                made.append(answer)
-    opened.ledger.record_renditions(run_id, [*found, *made])
-    opened.ledger.record_refusals(run_id, refused)
-    return len(made)
+    standings = opened.ledger.standings(run_id, shot_ids=[shot_id for _, shot_id in shots])
+    pictures = (
+        (promise, standing.attempt)
+        for promise, standing in standings
+        if standing.attempt is not None and is_cleared(opened, promise, standing.attempt, order.promotion)
+    )
+    return keep_renditions(plain_rooms(opened), order, run_id, pictures)
 
 
 @task(name="expire", task_run_name="expire {run_id}")

@@ -11,10 +11,10 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from tasks.moderate import is_cleared
 from tasks.order import ProductionOrder
 from tasks.releases import after_switch
-from tasks.renditions import Publishable, make_files, missing_of, publishables
+from tasks.renditions import Publishable, keep_renditions, publishables
 from tasks.runtime import RETRYING, Rooms, artifact_key, rooms
 from zimage_core import clock
-from zimage_core.domain import Attempt, GradeLetter, Promise, Refusal, Release, Rendition
+from zimage_core.domain import Attempt, GradeLetter, Promise, Release
 from zimage_core.errors import PublishError
 from zimage_core.publishing.canary import canary
 from zimage_core.publishing.expiry import is_over, writes_something
@@ -49,20 +49,8 @@ def make_renditions(order: ProductionOrder, run_id: str, shots: Sequence[tuple[s
     A rendition that its channel's rules forbid is kept as a refusal with its reason; its siblings go on.
     """
     open_rooms = rooms(order)
-    made: list[Rendition] = []
-    found: list[Rendition] = []
-    refused: list[Refusal] = []
-    for promise, attempt in _accepted(open_rooms, run_id, [shot_id for _, shot_id in shots], order.promotion):
-        there, missing = missing_of(open_rooms, publishables(open_rooms, promise, attempt, order.promotion))
-        found += there
-        for answer in make_files(open_rooms, order, missing):
-            if isinstance(answer, Refusal):
-                refused.append(answer)
-            else:
-                made.append(answer)
-    open_rooms.ledger.record_renditions(run_id, [*found, *made])
-    open_rooms.ledger.record_refusals(run_id, refused)
-    return len(made)
+    pictures = _accepted(open_rooms, run_id, [shot_id for _, shot_id in shots], order.promotion)
+    return keep_renditions(open_rooms, order, run_id, pictures)
 
 
 @task(name="release", task_run_name="release {run_id}")

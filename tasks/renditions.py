@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tasks.grade import judge
@@ -85,6 +85,29 @@ def publishables(rooms: Rooms, promise: Promise, attempt: Attempt, promotion: st
         name = content_id("rendition", promise.shot.sku, scene, rendition_id_of(key, channel, seal))
         wanted.append(Publishable(promise, attempt, channel, seal, disclosure, name))
     return wanted
+
+
+def keep_renditions(
+    rooms: Rooms, order: ProductionOrder, run_id: str, pictures: Iterable[tuple[Promise, Attempt]]
+) -> int:
+    """Make and store what is missing of these pictures' renditions, write it all down; return how many were made.
+
+    A rendition that its channel's rules forbid is kept as a refusal with its reason; its siblings go on.
+    """
+    made: list[Rendition] = []
+    found: list[Rendition] = []
+    refused: list[Refusal] = []
+    for promise, attempt in pictures:
+        there, missing = missing_of(rooms, publishables(rooms, promise, attempt, order.promotion))
+        found += there
+        for answer in make_files(rooms, order, missing):
+            if isinstance(answer, Refusal):
+                refused.append(answer)
+            else:
+                made.append(answer)
+    rooms.ledger.record_renditions(run_id, [*found, *made])
+    rooms.ledger.record_refusals(run_id, refused)
+    return len(made)
 
 
 def missing_of(rooms: Rooms, wanted: Sequence[Publishable]) -> tuple[list[Rendition], list[Publishable]]:
