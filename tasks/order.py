@@ -10,7 +10,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 from sqlalchemy import make_url
 
 from zimage_core.domain import SceneName
-from zimage_core.settings import Settings, load_settings
+from zimage_core.settings import Runner, Settings, load_settings
+
+
+Only = Literal["all", "new", "changed", "failed", "C"]
+"""Which part of a catalogue an order is about."""
 
 
 class ProductionOrder(BaseModel):
@@ -51,7 +55,44 @@ class ProductionOrder(BaseModel):
         title="Engine options",
         description="On top of the configured ones. They are shown and kept with the run: no place for a secret.",
     )
+    only: Only = Field(
+        "all",
+        title="Only",
+        description="all: the whole catalogue. new: products that this promotion has no pictures of. changed: those, and "
+        "products that changed since. failed: what this same order could not make before. C: another try for pictures "
+        "that were given up because of their grade.",
+    )
     limit: int | None = Field(None, ge=1, title="Limit", description="Only the first so many products.")
+    budget_usd: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        title="Budget in USD",
+        description="Stop before the pictures of this run have cost more. None = no limit.",
+    )
+    deadline: AwareDatetime | None = Field(
+        None,
+        title="Deadline",
+        description="When the pictures must be there, with a time zone: 2027-05-30T18:00+08:00. None = the beginning of "
+        "the promotion's freeze; for one that has begun there is none.",
+    )
+    when_short: Literal["finish_late", "drop_lowest"] = Field(
+        "finish_late",
+        title="When time is short",
+        description="finish_late: make everything. drop_lowest: leave out pictures of the promotion's last scenes until "
+        "the rest is in time, and say which.",
+    )
+    runner: Runner | None = Field(
+        None,
+        title="Where",
+        description="here: the machine that runs the flow. pool: workers of the gpu work pool, a shard each. "
+        "ray: a Ray cluster. None = the configured one.",
+    )
+    dry_run: bool = Field(
+        False,
+        title="Dry run",
+        description="Only say what would be made, how long it would take and what it would cost.",
+    )
     publish: bool = Field(
         True, title="Publish", description="Release what is accepted when every shot is accounted for."
     )
@@ -84,6 +125,11 @@ class ProductionOrder(BaseModel):
         return self
 
     @property
+    def is_partial(self) -> bool:
+        """Whether products of the catalogue may be left out: what is published of those then stays as it is."""
+        return self.limit is not None or self.only in ("new", "changed")
+
+    @property
     def catalogue_name(self) -> str:
         """The catalogue's last part, for names that people read: a file's name, a database's."""
         return self.catalogue.replace("\\", "/").rpartition("/")[2] or self.catalogue
@@ -94,6 +140,6 @@ class ProductionOrder(BaseModel):
 
     def settings(self) -> Settings:
         """Return the process's settings with this order's own choices on top."""
-        settings = load_settings(engine=self.engine, work_dir=self.work_dir, out_dir=self.out_dir)
+        settings = load_settings(engine=self.engine, work_dir=self.work_dir, out_dir=self.out_dir, runner=self.runner)
         chosen = self.engine_options | ({} if self.model is None else {"model": self.model})
         return settings.model_copy(update={"engine_options": settings.engine_options | chosen}) if chosen else settings

@@ -21,6 +21,7 @@ from zimage_core.errors import ConfigurationError
 
 MIN_SECRET_CHARS: Final = 16
 Loaded = TypeVar("Loaded", bound=BaseSettings)
+Runner = Literal["here", "pool", "ray"]
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -52,6 +53,9 @@ class Settings(BaseSettings):
     engine_devices: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="auto: whatever the engine finds. Or a list such as 0,1 (CUDA cards) or cpu,cpu: a process each.",
+    )
+    runner: Runner = Field(
+        "here", description="Where shards are made: this machine, workers of the gpu work pool, or a Ray cluster."
     )
     max_attempts: int = Field(3, ge=1, le=10, description="How many times a shot may be tried because of its grade.")
     batch_size: int = Field(8, ge=1, le=256, description="Requests handed to the engine in one call.")
