@@ -63,8 +63,8 @@ class Channel:
     What we deliver: `width_px` x `height_px` in `format`. What the channel takes, for judging any file: no side above
     `max_side_px`; `allowed_formats` (empty: ours alone); width / height within `aspects` (None: our own shape); a short
     side of `min_short_side_px`, or where `min_long_side_px` is given a long side of that. A web page is given the same
-    picture at each of `srcset_widths_px` too, as AVIF, WebP and JPEG. `sources` is the origin of each rule by name,
-    `source` the same as one text; both were looked at on `verified_on`.
+    picture at each of `srcset_widths_px` too, in those of AVIF, WebP and JPEG that it takes. `sources` is the origin of
+    each rule by name, `source` the same as one text; both were looked at on `verified_on`.
     """
 
     slug: str

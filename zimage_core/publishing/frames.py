@@ -26,8 +26,8 @@ SRCSET_WIDTHS_PX = (480, 800, 1200, 1600)  # phones at 1x and 2x, tablets, deskt
 
 @dataclass(frozen=True, slots=True)
 class RenditionRefusal:
-    """Why a channel gets no file of this picture. `code` is one of too_small, wrong_shape, not_white, too_little_fill,
-    too_many_bytes, no_free_corner, label_lost, unreadable."""
+    """Why a channel gets no file of this picture. `code` is one of no_free_corner, label_lost, or one of `lint`'s: such
+    as too_small, wrong_shape, not_white, too_little_fill, too_many_bytes, unreadable."""
 
     channel: str
     code: str
@@ -101,23 +101,26 @@ def srcset_channels(
 
     The master is `width_px` x `height_px`; widths it cannot fill are left out, and so is the channel's own file. Hand
     each to `rendition_id_of` and `make_rendition` as if it were a channel: slug and rules are the channel's own but for
-    size and format, so `min_short_side_px` is that of the file itself. Empty where the channel gets no file at all.
+    size and format, so the smallest sides are those of the file itself. Formats that the channel does not take are
+    left out. Empty where the channel gets no file at all.
     """
     frame = frame_of(width_px, height_px, channel)
     if isinstance(frame, RenditionRefusal):
         return ()
+    taken = channel.allowed_formats or (channel.format,)
     found = []
     for width in sorted(set(widths_px)):
         height = max(1, round(width * channel.height_px / channel.width_px))
         if width > frame.crop.width_px or height > frame.crop.height_px:
             continue
         for file_format in dict.fromkeys(formats):
-            if (width, file_format) != (frame.width_px, channel.format):
+            if file_format in taken and (width, file_format) != (frame.width_px, channel.format):
                 further = dataclasses.replace(
                     channel,
                     width_px=width,
                     height_px=height,
                     min_short_side_px=min(width, height),
+                    min_long_side_px=None,
                     format=file_format,
                 )
                 found.append(further)

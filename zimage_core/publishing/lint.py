@@ -7,8 +7,6 @@ product has words of its own; `zimage grade --channel` looks for those), and whe
 
 from __future__ import annotations
 
-import io
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -17,35 +15,29 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from zimage_core.domain import Channel
 from zimage_core.errors import ImageError
-from zimage_core.imaging.jpeg_scans import MAX_SCANS, scan_count
-from zimage_core.imaging.pixels import Photo, read_photo
+from zimage_core.imaging.pixels import Photo
 from zimage_core.publishing.borders import frame_width_px, only_product_at_border
 from zimage_core.publishing.disclosure import Making
 from zimage_core.publishing.label_rules import broken_label_rules
-from zimage_core.publishing.renditions import MIN_WHITE_RATIO, WHITE_LEVEL, fill_ratio, white_background
+from zimage_core.publishing.opened import Opened, opened
+from zimage_core.publishing.white_ground import (
+    FILL_TOLERANCE,
+    MIN_WHITE_RATIO,
+    WHITE_LEVEL,
+    fill_ratio,
+    white_background,
+)
 
-MAX_MEGAPIXELS: Final = 128.0
-"""Twice what the most generous channel takes (64, Google); above it a file is refused before it is decoded."""
 ASPECT_TOLERANCE: Final = 0.01
 """Rounding of sides to whole pixels, and what a shop crops without a word."""
-FILL_TOLERANCE: Final = 0.005
-"""The product's edge is soft over a pixel or two."""
 _EXTENSIONS: Final = {
     "jpeg": (".jpg", ".jpeg"), "png": (".png",), "webp": (".webp",), "avif": (".avif",), "gif": (".gif",),
     "tiff": (".tif", ".tiff"), "bmp": (".bmp",),
 }  # fmt: skip
-_READ: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
 _COLOUR_MODES: Final = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA"})
-_EXIF_ORIENTATION: Final = 0x0112
-_DAMAGED: Final = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, RuntimeError, struct.error,
-    UserWarning,
-)  # fmt: skip
-"""What Pillow's readers raise at damaged or hostile bytes."""
 _OUR_DECISION: Final = "our decision"
 
 
@@ -65,18 +57,6 @@ class BrokenRule:
     verified_on: date
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """What a file says before its pixels are decoded."""
-
-    format: str
-    width_px: int
-    height_px: int
-    mode: str
-    animated: bool
-    turned: bool
-
-
 def broken_rules(
     data: bytes,
     channel: Channel,
@@ -93,17 +73,13 @@ def broken_rules(
     that cannot be read breaks one rule, `unreadable`. Nothing is raised for bytes, however broken or hostile.
     """
     try:
-        header = _header_of(data)
-        photo = _pixels_of(data, header)
+        found = opened(data)
     except ImageError as error:
         sentence = error.sentence[:1].upper() + error.sentence[1:]
         return (_broken(channel, "unreadable", sentence, "unreadable", "a picture", _OUR_DECISION),)
-    upright = photo.rgb.shape[1], photo.rgb.shape[0]
     return (
-        *_file_rules(data, header, channel, name),
-        *_size_rules(*upright, channel),
-        *_colour_rules(header, photo, channel),
-        *_picture_rules(photo, channel),
+        *broken_file_rules(data, found, channel, name=name),
+        *_white_rules(found.photo, channel),
         *(
             _broken(channel, one.code, one.sentence, one.value, one.limit, one.source or channel.source_of("ai"))
             for one in broken_label_rules(data, channel, making, on)
@@ -111,76 +87,45 @@ def broken_rules(
     )
 
 
+def broken_file_rules(data: bytes, found: Opened, channel: Channel, *, name: str | None = None) -> Iterator[BrokenRule]:
+    """Yield the rules that a file breaks but for the white ground, its fill and the labels.
+
+    They are what every finished file is held to as well before it is published: format, name, weight, size, shape,
+    colour, transparency, animation, orientation and a frame.
+    """
+    yield from _file_rules(data, found, channel, name)
+    yield from _size_rules(*found.size_px, channel)
+    yield from _colour_rules(found, channel)
+    yield from _frame_rules(found.photo, channel)
+
+
 def _broken(channel: Channel, code: str, sentence: str, value: str, limit: str, source: str) -> BrokenRule:
     return BrokenRule(code, sentence, value, limit, source, channel.verified_on)
 
 
-def _header_of(data: bytes) -> _Header:
-    if scan_count(data) > MAX_SCANS:
-        raise ImageError(f"It is a JPEG of more than {MAX_SCANS} scans and was not decoded.")
-    try:
-        with Image.open(io.BytesIO(data), formats=_READ) as image:
-            # Phones write JPEGs of several pictures (MPO); every reader shows the first, so they count as one.
-            kind = "jpeg" if image.format == "MPO" else (image.format or "").lower()
-            header = _Header(kind, *image.size, image.mode, kind != "jpeg" and _has_second(image), _is_turned(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(f"It is far above {MAX_MEGAPIXELS:g} megapixels and was not decoded.") from None
-    except _DAMAGED as error:
-        what = str(error).rstrip(".") or type(error).__name__
-        raise ImageError(f"It is not a readable {', '.join(_READ[:-1])} or {_READ[-1]} file: {what}.") from error
-    if header.width_px * header.height_px > MAX_MEGAPIXELS * 1e6:
-        raise ImageError(f"It is {header.width_px} x {header.height_px} px, above {MAX_MEGAPIXELS:g} megapixels.")
-    return header
-
-
-def _has_second(image: Image.Image) -> bool:
-    """Tell whether there is a second frame; Pillow counts all of them in a TIFF only by walking to its end."""
-    try:
-        image.seek(1)
-    except EOFError:
-        return False
-    return True
-
-
-def _is_turned(image: Image.Image) -> bool:
-    try:
-        return image.getexif().get(_EXIF_ORIENTATION, 1) not in {0, 1}
-    except _DAMAGED:
-        return False  # a damaged block turns nothing
-
-
-def _pixels_of(data: bytes, header: _Header) -> Photo:
-    if header.format != "gif":
-        return read_photo(data, max_megapixels=MAX_MEGAPIXELS)
-    try:
-        with Image.open(io.BytesIO(data), formats=("GIF",)) as image:
-            first = image.convert("RGBA")
-    except _DAMAGED as error:
-        raise ImageError(f"It is a damaged GIF: {error}.") from error
-    still = io.BytesIO()
-    first.save(still, "PNG", compress_level=1)
-    return read_photo(still.getvalue(), max_megapixels=MAX_MEGAPIXELS)
-
-
-def _file_rules(data: bytes, header: _Header, channel: Channel, name: str | None) -> Iterator[BrokenRule]:
+def _file_rules(data: bytes, found: Opened, channel: Channel, name: str | None) -> Iterator[BrokenRule]:
     allowed = channel.allowed_formats or (channel.format,)
-    if header.format not in allowed:
+    if found.header.format not in allowed:
         limit = ", ".join(allowed)
-        sentence = f"It is a {header.format} file; {channel.slug} takes {limit}."
-        yield _broken(channel, "wrong_format", sentence, header.format, limit, channel.source_of("allowed_formats"))
+        sentence = f"It is a {found.header.format} file; {channel.slug} takes {limit}."
+        yield _broken(
+            channel, "wrong_format", sentence, found.header.format, limit, channel.source_of("allowed_formats")
+        )
     suffix = PurePath(name).suffix.lower() if name else ""
-    if suffix and suffix not in _EXTENSIONS.get(header.format, (suffix,)):
-        limit = _EXTENSIONS[header.format][0]
-        sentence = f"Its name ends in {suffix}, but it is a {header.format} file; shops go by the name or refuse it."
+    if suffix and suffix not in _EXTENSIONS.get(found.header.format, (suffix,)):
+        limit = _EXTENSIONS[found.header.format][0]
+        sentence = (
+            f"Its name ends in {suffix}, but it is a {found.header.format} file; shops go by the name or refuse it."
+        )
         yield _broken(channel, "wrong_extension", sentence, suffix, limit, _OUR_DECISION)
     if len(data) > channel.max_bytes:
         value, limit = f"{len(data)} bytes", f"{channel.max_bytes} bytes"
         sentence = f"It has {value}; {channel.slug} takes at most {limit}."
         yield _broken(channel, "too_many_bytes", sentence, value, limit, channel.source_of("max_bytes"))
-    if header.animated:
+    if found.header.animated:
         sentence = "It has more than one frame; only the first would be a product picture."
         yield _broken(channel, "animated", sentence, "several frames", "one", channel.source_of("allowed_formats"))
-    if header.turned:
+    if found.header.turned:
         sentence = "It is stored on its side and turned by an EXIF tag, which shops that strip metadata lose."
         yield _broken(channel, "turned", sentence, "turned by EXIF", "stored upright", _OUR_DECISION)
 
@@ -192,7 +137,7 @@ def _size_rules(width_px: int, height_px: int, channel: Channel) -> Iterator[Bro
         least, measured, which = channel.min_long_side_px, long_px, "long"
     else:
         least, measured, which = channel.min_short_side_px, short_px, "short"
-    if measured < least:
+    if measured < least and width_px not in channel.srcset_widths_px:
         sentence = f"It is {size}; {channel.slug} needs a {which} side of at least {least} px."
         source = channel.source_of(f"min_{which}_side_px")
         yield _broken(channel, "too_small", sentence, f"{measured} px", f"at least {least} px", source)
@@ -210,10 +155,11 @@ def _size_rules(width_px: int, height_px: int, channel: Channel) -> Iterator[Bro
         yield _broken(channel, "wrong_shape", sentence, f"{aspect:.3f}", limit, source)
 
 
-def _colour_rules(header: _Header, photo: Photo, channel: Channel) -> Iterator[BrokenRule]:
-    if header.mode not in _COLOUR_MODES:
-        sentence = f"It is stored as {header.mode} pixels; browsers and shops expect 8-bit RGB."
-        yield _broken(channel, "wrong_colour_mode", sentence, header.mode, "RGB", _OUR_DECISION)
+def _colour_rules(found: Opened, channel: Channel) -> Iterator[BrokenRule]:
+    photo = found.photo
+    if found.header.mode not in _COLOUR_MODES:
+        sentence = f"It is stored as {found.header.mode} pixels; browsers and shops expect 8-bit RGB."
+        yield _broken(channel, "wrong_colour_mode", sentence, found.header.mode, "RGB", _OUR_DECISION)
     elif (profile := _other_profile(photo)) is not None:
         sentence = f"Its colour profile is not sRGB ({profile}); where the profile is dropped, its colours change."
         yield _broken(channel, "not_srgb", sentence, profile, "sRGB", _OUR_DECISION)
@@ -234,25 +180,29 @@ def _other_profile(photo: Photo) -> str | None:
     return None
 
 
-def _picture_rules(photo: Photo, channel: Channel) -> Iterator[BrokenRule]:
+def _white_rules(photo: Photo, channel: Channel) -> Iterator[BrokenRule]:
+    if channel.background != "white":
+        return
     rgb = _on_white(photo)
-    if channel.background == "white":
-        level, share = white_background(rgb)
-        filled_to_the_edge = level < WHITE_LEVEL and only_product_at_border(rgb, white_level=WHITE_LEVEL)
-        if share < MIN_WHITE_RATIO or (level < WHITE_LEVEL and not filled_to_the_edge):
-            value = f"border {level:.0f}, white {share:.2%}"
-            limit = f"border {WHITE_LEVEL}, white {MIN_WHITE_RATIO:.1%}"
-            sentence = (
-                f"{channel.slug} wants pure white: the border's darkest level is {level:.0f} (at least {WHITE_LEVEL}), "
-                f"and {share:.2%} of the background is white (at least {MIN_WHITE_RATIO:.1%})."
-            )
-            yield _broken(channel, "not_white", sentence, value, limit, channel.source_of("background"))
-        elif (filled := fill_ratio(rgb)) < channel.min_fill_ratio - FILL_TOLERANCE:
-            limit = f"at least {channel.min_fill_ratio:.0%}"
-            sentence = f"The product fills {filled:.1%} of the frame; {channel.slug} wants {limit}."
-            source = channel.source_of("min_fill_ratio")
-            yield _broken(channel, "too_little_fill", sentence, f"{filled:.1%}", limit, source)
-    if not channel.border_allowed and (width_px := frame_width_px(rgb)) > 0:
+    level, share = white_background(rgb)
+    filled_to_the_edge = level < WHITE_LEVEL and only_product_at_border(rgb, white_level=WHITE_LEVEL)
+    if share < MIN_WHITE_RATIO or (level < WHITE_LEVEL and not filled_to_the_edge):
+        value = f"border {level:.0f}, white {share:.2%}"
+        limit = f"border {WHITE_LEVEL}, white {MIN_WHITE_RATIO:.1%}"
+        sentence = (
+            f"{channel.slug} wants pure white: the border's darkest level is {level:.0f} (at least {WHITE_LEVEL}), "
+            f"and {share:.2%} of the background is white (at least {MIN_WHITE_RATIO:.1%})."
+        )
+        yield _broken(channel, "not_white", sentence, value, limit, channel.source_of("background"))
+    elif (filled := fill_ratio(rgb)) < channel.min_fill_ratio - FILL_TOLERANCE:
+        limit = f"at least {channel.min_fill_ratio:.0%}"
+        sentence = f"The product fills {filled:.1%} of the frame; {channel.slug} wants {limit}."
+        source = channel.source_of("min_fill_ratio")
+        yield _broken(channel, "too_little_fill", sentence, f"{filled:.1%}", limit, source)
+
+
+def _frame_rules(photo: Photo, channel: Channel) -> Iterator[BrokenRule]:
+    if not channel.border_allowed and (width_px := frame_width_px(_on_white(photo))) > 0:
         sentence = f"A frame {width_px} px wide runs around it; {channel.slug} takes none."
         source = channel.source_of("border_allowed")
         yield _broken(channel, "framed", sentence, f"{width_px} px", "no frame", source)

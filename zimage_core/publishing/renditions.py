@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from zimage_core.domain import Box, Channel, content_id
 from zimage_core.domain.planning import AiLabel
@@ -24,21 +21,19 @@ from zimage_core.errors import ImageError, PublishError
 from zimage_core.imaging.encode import FORMATS, Encoded, encode, encoder_fingerprint
 from zimage_core.publishing.credentials import Credential, CredentialSigner, read_credential
 from zimage_core.publishing.frames import Frame, RenditionRefusal, frame_of
+from zimage_core.publishing.lint import broken_file_rules
+from zimage_core.publishing.opened import opened
 from zimage_core.publishing.seal import SealFacts, expected_seal, read_seal, seal_packet
 from zimage_core.publishing.visible_label import Labelled, draw_visible_label, label_fingerprint
+from zimage_core.publishing.white_ground import (
+    FILL_TOLERANCE,
+    MIN_WHITE_RATIO,
+    WHITE_LEVEL,
+    fill_ratio,
+    white_background,
+)
 
-__all__ = ["RenditionBytes", "RenditionRefusal", "fill_ratio", "make_rendition", "rendition_id_of", "white_background"]
-
-# White background, measured on JPEGs of 49 cut-outs on pure white: the share of true background at >= 250 was >= .9992
-# at any quality >= 75, while exactly 255 fails on every JPEG because of ringing (.9945 at q92).
-WHITE_LEVEL = 250
-MIN_WHITE_RATIO = 0.995
-_BORDER_RATIO = 0.02
-_RIM_RATIO = 0.003  # of the short side: so close to the product a pixel is its soft outline or the light in its glass
-_FOREGROUND_LEVEL = 243  # 255 - 12: what differs from white by more than 12 is product or shadow
-_MIN_RUN_PX = 3  # rows and columns with fewer foreground pixels are specks
-_FILL_TOLERANCE = 0.005  # the product's edge is soft over a pixel or two
-
+__all__ = ["RenditionBytes", "RenditionRefusal", "make_rendition", "rendition_id_of"]
 
 _LATER = {"visible_label": False, "source_type": "exact", "signed_by": ""}  # facts that ids from before did not hold
 # Levels, on average over the label's plate. At the formats' lowest quality photos differ by up to 7 and pure noise by
@@ -153,36 +148,6 @@ def make_rendition(
     )
 
 
-def white_background(rgb: NDArray[np.uint8]) -> tuple[float, float]:
-    """Return (border's darkest level, share of the background at >= 250) of a picture that should stand on white.
-
-    The background is what is joined to the border, no more than 12 levels from white, and not right at the product.
-    """
-    darkest = rgb.min(axis=2)
-    band = max(1, round(_BORDER_RATIO * min(darkest.shape)))
-    outside = (darkest >= _FOREGROUND_LEVEL).astype(np.uint8)
-    _, labels = cv2.connectedComponents(outside, connectivity=4)
-    rim = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    joined = np.isin(labels, rim[rim > 0]).astype(np.uint8)
-    reach = 2 * round(_RIM_RATIO * min(darkest.shape)) + 1
-    background = cv2.erode(joined, np.ones((reach, reach), np.uint8)) > 0
-    share = float((darkest[background] >= WHITE_LEVEL).mean()) if background.any() else 0.0
-    border = np.ones(darkest.shape, bool)
-    border[band:-band, band:-band] = False
-    return float(darkest[border].min()), share
-
-
-def fill_ratio(rgb: NDArray[np.uint8]) -> float:
-    """Return the long side of the product's bounding box over that of the picture along the same axis, on white."""
-    foreground = rgb.min(axis=2) < _FOREGROUND_LEVEL
-    height, width = foreground.shape
-    rows = np.flatnonzero(foreground.sum(axis=1) >= _MIN_RUN_PX)
-    columns = np.flatnonzero(foreground.sum(axis=0) >= _MIN_RUN_PX)
-    if not rows.size or not columns.size:
-        return 0.0
-    return float(max((rows[-1] - rows[0] + 1) / height, (columns[-1] - columns[0] + 1) / width))
-
-
 def _fit_for(pixels: NDArray[np.uint8], channel: Channel) -> NDArray[np.uint8]:
     """Return the pixels without alpha where all is opaque, and over white where the file may show no transparency."""
     if pixels.shape[2] == 3:
@@ -214,22 +179,26 @@ def _written(wanted: _Wanted) -> Encoded:
 
 
 def _broken_rule(encoded: Encoded, wanted: _Wanted) -> RenditionRefusal | None:
+    """Return the first rule that the bytes break, read as if they were anybody's."""
     channel = wanted.channel
     height, width, depth = wanted.pixels.shape
     try:
-        with Image.open(io.BytesIO(encoded.data)) as image:
-            written = (image.format or "").lower(), image.size, image.has_transparency_data
-            decoded = np.array(image.convert("RGB"))
-    except OSError as error:
-        return RenditionRefusal(channel.slug, "unreadable", f"The encoded file cannot be decoded again: {error}.")
+        found = opened(encoded.data)
+    except ImageError as error:
+        return RenditionRefusal(channel.slug, "unreadable", f"The encoded file cannot be read again: {error.sentence}")
+    photo = found.photo
+    written = found.header.format, found.size_px, photo.alpha is not None
     meant = channel.format, (width, height), depth == 4
     if written != meant or FORMATS[channel.format].media_type != encoded.media_type:
         return RenditionRefusal(
             channel.slug, "unreadable", f"A {width} x {height} px {channel.format} was written, but {written} was read."
         )
+    if not found.header.tagged_srgb:
+        return RenditionRefusal(channel.slug, "not_srgb", "The file does not carry the sRGB profile that was written.")
     lost = _lost_label(encoded, wanted)
     if lost is not None:
         return RenditionRefusal(channel.slug, "label_lost", lost)
+    decoded = photo.rgb
     if wanted.label is not None:
         box = wanted.label.plate
         shown, meant_rgb = (
@@ -238,7 +207,11 @@ def _broken_rule(encoded: Encoded, wanted: _Wanted) -> RenditionRefusal | None:
         )
         if float(np.abs(shown - meant_rgb).mean()) > _LABEL_TOLERANCE:
             return RenditionRefusal(channel.slug, "label_lost", "The visible AI label does not show in the file.")
+        decoded = decoded.copy()
         decoded[box.y_px : box.bottom_px, box.x_px : box.right_px] = 255  # neither product nor a stain on white
+    broken = next(broken_file_rules(encoded.data, found, channel, name=f"file.{encoded.extension}"), None)
+    if broken is not None:
+        return RenditionRefusal(channel.slug, broken.code, broken.sentence)
     return _broken_white_rule(decoded, channel) if channel.background == "white" else None
 
 
@@ -289,7 +262,7 @@ def _broken_white_rule(decoded: NDArray[np.uint8], channel: Channel) -> Renditio
             f"{WHITE_LEVEL}), and {share:.2%} of the background is white (at least {MIN_WHITE_RATIO:.1%}).",
         )
     filled = fill_ratio(decoded)
-    if filled < channel.min_fill_ratio - _FILL_TOLERANCE:
+    if filled < channel.min_fill_ratio - FILL_TOLERANCE:
         return RenditionRefusal(
             channel.slug,
             "too_little_fill",

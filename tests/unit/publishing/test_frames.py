@@ -52,8 +52,9 @@ def test_alpha_is_cut_as_the_picture_is_and_bleeds_no_colour() -> None:
 
 
 def test_a_srcset_is_of_the_channels_shape_never_larger_than_the_master_and_without_the_channels_own_file() -> None:
-    channel = dataclasses.replace(CHANNELS["wechat_moments"], width_px=1080, height_px=1440)
-    further = srcset_channels(1088, 1440, channel, widths_px=(1600, 480, 800, 1080), formats=("webp", "jpeg"))
+    taken = ("jpeg", "webp")
+    channel = dataclasses.replace(CHANNELS["wechat_moments"], width_px=1080, height_px=1440, allowed_formats=taken)
+    further = srcset_channels(1088, 1440, channel, widths_px=(1600, 480, 800, 1080), formats=("avif", "webp", "jpeg"))
     assert [(c.width_px, c.height_px, c.format) for c in further] == [
         (480, 640, "webp"),
         (480, 640, "jpeg"),

@@ -22,12 +22,11 @@ from zimage_core.publishing.frames import frame_of, srcset_channels
 from zimage_core.publishing.renditions import (
     RenditionBytes,
     RenditionRefusal,
-    fill_ratio,
     make_rendition,
     rendition_id_of,
-    white_background,
 )
 from zimage_core.publishing.seal import SealFacts, expected_seal, read_seal
+from zimage_core.publishing.white_ground import fill_ratio, white_background
 from zimage_core.settings import PublishSettings
 
 PRODUCTS = Path(__file__).resolve().parents[3] / "examples" / "products"
@@ -164,7 +163,12 @@ def test_a_byte_limit_nothing_decent_can_keep_is_a_refusal() -> None:
 def test_the_same_picture_gives_the_same_file_in_every_format(file_format: str) -> None:
     attempt = scenery(720, 720)
     channel = dataclasses.replace(
-        CHANNELS["taobao_main"], width_px=512, height_px=512, min_short_side_px=400, format=file_format
+        CHANNELS["taobao_main"],
+        width_px=512,
+        height_px=512,
+        min_short_side_px=400,
+        format=file_format,
+        allowed_formats=(),
     )
     one, other = (made(make_rendition(attempt, attempt, channel, seal=FACTS)) for _ in range(2))
     assert one == other
@@ -274,7 +278,7 @@ def test_a_label_shows_at_the_lowest_quality_of_every_format(file_format: str) -
     rng = np.random.default_rng(11)
     attempt = np.clip(scenery(800, 800).astype(int) + rng.integers(-60, 60, (800, 800, 3)), 0, 255).astype(np.uint8)
     facts = dataclasses.replace(FACTS, visible_label=True)
-    free = dataclasses.replace(CHANNELS["taobao_main"], format=file_format)
+    free = dataclasses.replace(CHANNELS["taobao_main"], format=file_format, allowed_formats=())
     size = len(made(make_rendition(attempt, attempt, free, seal=facts)).data)
     tight = dataclasses.replace(free, max_bytes=size if file_format == "png" else round(0.62 * size))
     assert made(make_rendition(attempt, attempt, tight, seal=facts)).label_box is not None
@@ -296,7 +300,7 @@ def test_a_signed_file_carries_all_its_labels_and_shows_the_same_pixels(
     file_format: str, signer: CredentialSigner
 ) -> None:
     attempt = scenery(800, 800)
-    channel = dataclasses.replace(CHANNELS["taobao_main"], format=file_format)
+    channel = dataclasses.replace(CHANNELS["taobao_main"], format=file_format, allowed_formats=())
     facts = dataclasses.replace(FACTS, engine="diffusers", mode="stage", signed_by=signer.fingerprint)
     signed = made(make_rendition(attempt, attempt, channel, seal=facts, signer=signer))
     assert signed.credential is not None
@@ -341,7 +345,7 @@ def test_transparency_is_kept_where_the_format_holds_it(file_format: str) -> Non
     alpha = np.zeros((800, 800, 1), np.uint8)
     alpha[200:600, 200:600] = 255
     attempt = np.concatenate([scenery(800, 800), alpha], axis=2)
-    channel = dataclasses.replace(CHANNELS["taobao_main"], format=file_format, alpha_allowed=True)
+    channel = dataclasses.replace(CHANNELS["taobao_main"], format=file_format, allowed_formats=(), alpha_allowed=True)
     file = made(make_rendition(attempt, attempt, channel, seal=FACTS))
     with Image.open(io.BytesIO(file.data)) as image:
         kept = np.asarray(image.convert("RGBA"))[..., 3].astype(int)
@@ -366,7 +370,8 @@ def test_transparency_becomes_white_in_a_jpeg_and_on_a_white_channel() -> None:
 
 
 def test_a_srcset_is_made_of_channels_each_with_an_id_of_its_own() -> None:
-    attempt, channel = scenery(1024, 1024), CHANNELS["taobao_main"]
+    attempt = scenery(1024, 1024)
+    channel = dataclasses.replace(CHANNELS["taobao_main"], allowed_formats=("jpeg", "webp"))
     further = srcset_channels(1024, 1024, channel, widths_px=(480, 800, 1200), formats=("webp", "jpeg"))
     files = [made(make_rendition(attempt, attempt, one, seal=FACTS)) for one in further]
     assert [(f.width_px, f.extension) for f in files] == [(480, "webp"), (480, "jpg"), (800, "webp")]
