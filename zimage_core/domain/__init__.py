@@ -37,7 +37,17 @@ from zimage_core.domain.names import (
 )
 from zimage_core.domain.overlay import Overlay, OverlayText, PlacedText
 from zimage_core.domain.planning import Channel, EngineInfo, Promise, Run, Shot
-from zimage_core.domain.prompting import Brand, Clause, Light, PriceStyle, Promotion, Prompt, Scene, Stage
+from zimage_core.domain.prompting import (
+    Brand,
+    Clause,
+    Light,
+    PriceStyle,
+    ProductionWindow,
+    Promotion,
+    Prompt,
+    Scene,
+    Stage,
+)
 from zimage_core.domain.publishing import Labels, Release, Rendition, SizedFile
 from zimage_core.domain.quality import Decision, Finding, Grade, Verdict
 from zimage_core.domain.reporting import ShotOutcome
@@ -69,6 +79,7 @@ __all__ = [
     "Placement",
     "PriceStyle",
     "Product",
+    "ProductionWindow",
     "Promise",
     "Promotion",
     "Prompt",

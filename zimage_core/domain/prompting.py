@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 from zimage_core.domain.names import Category, Language, Mode, SceneName
@@ -111,3 +111,15 @@ class Promotion:
     language: Language
     version: str
     time_zone: str = "Asia/Shanghai"
+
+
+@dataclass(frozen=True, slots=True)
+class ProductionWindow:
+    """When a promotion's pictures are made, as aware datetimes in its time zone: from `opens_at` to `deadline_at`.
+
+    From the deadline on nothing is produced any more: a person still looks, holds, goes back. Both are the same moment
+    where nothing is made ahead.
+    """
+
+    opens_at: datetime
+    deadline_at: datetime

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from zimage_core.domain import (
     Brand,
@@ -13,6 +15,7 @@ from zimage_core.domain import (
     Light,
     PriceStyle,
     Product,
+    ProductionWindow,
     Promotion,
     Prompt,
     Refusal,
@@ -26,6 +29,17 @@ from zimage_core.prompting.files import PromptFiles, SceneSource, Source, read_p
 from zimage_core.prompting.lint import Problem, lint_files
 from zimage_core.prompting.shapes import BrandFile, PromotionFile
 from zimage_core.prompting.templates import variables_of
+
+OPENS_AT = time(2, 0)
+"""When production opens on its day, on the clocks of the promotion: machines are idle, and a person comes in soon."""
+
+
+def moment(day: date, at: time, zone: ZoneInfo) -> datetime:
+    """Return when clocks in `zone` show `at` on `day`; of two such moments the first, and where clocks skip it, after.
+
+    Going by UTC makes the answer a time that clocks there do show.
+    """
+    return datetime.combine(day, at, zone).astimezone(UTC).astimezone(zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +159,15 @@ class PromptLibrary:
     def lead_days(self, promotion_slug: str) -> int:
         """Return how many days before a promotion starts its pictures should be made; schedules are cut from this."""
         return self._promotion_source(promotion_slug)[1].lead_days
+
+    def production_window(self, promotion_slug: str) -> ProductionWindow:
+        """Return when a promotion's pictures are made, in its time zone. Raises PromptError for an unknown one."""
+        file = self._promotion_source(promotion_slug)[1]
+        zone = ZoneInfo(file.time_zone)
+        deadline = moment(file.starts - timedelta(days=file.freeze_days), time(), zone)
+        if not file.lead_days:
+            return ProductionWindow(deadline, deadline)
+        return ProductionWindow(moment(file.starts - timedelta(days=file.lead_days), OPENS_AT, zone), deadline)
 
     def refuse(self, product: Product) -> Refusal | None:
         """Return why no picture may be made of this product (a blocked word in its text), or None."""

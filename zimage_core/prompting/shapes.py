@@ -10,7 +10,7 @@ from datetime import date
 from typing import Annotated, Literal, get_args
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from zimage_core.domain import Category, Language, Mode, SceneName
 
@@ -21,6 +21,9 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 Camera = Literal["eye_level", "three_quarter", "top_down", "close_up", "full_body"]
 ClauseKind = Literal["subject", "vacant", "setting", "light", "camera", "mood"]
 CLAUSE_KINDS: tuple[ClauseKind, ...] = get_args(ClauseKind)
+
+MIN_PRODUCTION_DAYS = 1
+"""Between opening and freeze; our own choice: with less a late start is a missed one."""
 
 # Colours are plain text in these models, so that lint can name each wrong one.
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -132,9 +135,10 @@ class PriceStyleShape(FileModel):
 
 
 class PromotionFile(VersionedFile):
-    """prompts/promotions/<slug>.yaml; `lead_days` is how long before `starts` the pictures should be made.
+    """prompts/promotions/<slug>.yaml. Its days begin and end at midnight in `time_zone`, where its customers live.
 
-    Its days begin and end at midnight in `time_zone`, where its customers live.
+    `lead_days` before `starts` production opens; in the last `freeze_days` before it nothing is produced any more, so
+    that a person can still look, hold and go back. Both 0: nothing is made ahead, as for a promotion without end.
     """
 
     name_zh: Words
@@ -143,6 +147,7 @@ class PromotionFile(VersionedFile):
     ends: date
     time_zone: str = "Asia/Shanghai"
     lead_days: int = Field(14, ge=0, le=365)
+    freeze_days: int = Field(2, ge=0, le=364, validate_default=True)
     scenes: tuple[SceneName, ...] = Field(min_length=1)
     channels: tuple[Words, ...] = Field(min_length=1)
     brand: Words
@@ -157,6 +162,18 @@ class PromotionFile(VersionedFile):
         if name not in available_timezones():
             raise ValueError(f"there is no time zone {name!r}; an example is Asia/Shanghai")
         return name
+
+    @field_validator("freeze_days")
+    @classmethod
+    def _time_to_produce(cls, freeze_days: int, info: ValidationInfo) -> int:
+        """A day at least lies between opening and freeze; nothing is frozen that is not made ahead."""
+        lead_days = info.data.get("lead_days")
+        if lead_days is None or lead_days >= freeze_days + MIN_PRODUCTION_DAYS or lead_days == freeze_days == 0:
+            return freeze_days
+        raise ValueError(
+            f"with {lead_days} lead_days no day is left to produce in; lead_days must be at least freeze_days + "
+            f"{MIN_PRODUCTION_DAYS}, or both 0 where nothing is made ahead"
+        )
 
 
 class BlockedShape(FileModel):
