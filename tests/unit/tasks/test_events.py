@@ -1,0 +1,77 @@
+"""Events reach a real server with the run they are about, and a server that is gone never ends a run."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from datetime import UTC, datetime
+
+import httpx
+from prefect.events.worker import EventsWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tasks import events
+from tasks.order import ProductionOrder
+
+ORDER = ProductionOrder(catalogue="feeds/spring.csv", promotion="618")
+
+
+def _found(server: str, run_id: str) -> list[dict[str, object]]:
+    """Ask the server for the events of a run until it has some."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        asked = {"filter": {"resource": {"id": [f"zimage.run.{run_id}"]}}}
+        found = httpx.post(f"{server}/events/filter", json=asked, timeout=10).json()["events"]
+        if found:
+            return list(found)
+        time.sleep(0.2)
+    raise AssertionError("the server has not got the event")
+
+
+def test_an_event_names_its_run_and_promotion_and_carries_plain_data(prefect_server: str):
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+        sent = events.emit(
+            events.DEADLINE_AT_RISK,
+            ORDER,
+            "r-events",
+            deadline=datetime(2027, 5, 30, 10, tzinfo=UTC),
+            letters={"A": 3},
+            left=7,
+        )
+        EventsWorker.drain_all()
+    assert sent
+    (event,) = _found(prefect_server, "r-events")
+    assert event["event"] == "zimage.deadline.at-risk"
+    assert event["resource"]["prefect.resource.name"] == "618 · spring.csv"
+    assert event["related"][0]["prefect.resource.id"] == "zimage.promotion.618"
+    assert event["payload"] == {
+        "run_id": "r-events",
+        "promotion": "618",
+        "deadline": "2027-05-30 10:00:00+00:00",
+        "letters": {"A": 3},
+        "left": 7,
+    }
+
+
+def test_without_a_server_nothing_is_started_and_nothing_is_sent():
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        assert not events.emit(events.RUN_STARTED, ORDER, "r-alone")
+
+
+def test_what_cannot_be_sent_is_logged_and_never_raised(prefect_server: str, caplog):
+    """A payload over the server's limit is the one error that Prefect raises to the caller."""
+    with temporary_settings({PREFECT_API_URL: prefect_server}), caplog.at_level(logging.WARNING, "zimage_core.tasks"):
+        assert not events.emit(events.RUN_FAILED, ORDER, "r-large", why="x" * 3_000_000)
+    assert "zimage.run.failed of run r-large could not be sent" in caplog.text
+
+
+def test_a_server_that_is_gone_costs_no_time():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/api"
+    started = time.process_time()
+    with temporary_settings({PREFECT_API_URL: url}):
+        for _ in range(10):
+            events.emit(events.RUN_PROGRESS, ORDER, "r-gone")
+    assert time.process_time() - started < 2
