@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 from collections.abc import Callable, Sequence
-from typing import Final
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Final
 
 import httpcore
 
 from zimage_core.errors import PublishError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+LOOK_UP_S: Final = 10.0
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -48,24 +52,45 @@ def _inside(address: ipaddress.IPv6Address) -> list[Address]:
     return [one for one in (address.ipv4_mapped, address.sixtofour, *teredo) if one is not None]
 
 
-def look_up(host: str) -> Sequence[str]:
-    """Return the addresses of a host, in the order to try them. Raises OSError where there are none."""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+def look_up(host: str, within_s: float = LOOK_UP_S) -> Sequence[str]:
+    """Return the addresses of a host, in the order to try them. Raises OSError where there are none, or none in time.
+
+    The system's resolver takes no timeout, so it is asked by a thread that is left behind when it is late; it ends when
+    the resolver gives up.
+    """
+    answers: SimpleQueue[list[Any] | OSError | UnicodeError] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name="look-up", daemon=True).start()
+    try:
+        found = answers.get(timeout=within_s)
+    except Empty:
+        raise TimeoutError(f"no name server answered within {within_s:g} s") from None
+    if isinstance(found, Exception):
+        raise found
     return tuple(dict.fromkeys(str(answer[4][0]) for answer in found))
 
 
-def guarded(*, private: bool, resolve: Callable[[str], Sequence[str]] = look_up) -> Callable[[str], Sequence[str]]:
+def guarded(
+    *, private: bool, within_s: float = LOOK_UP_S, resolve: Callable[[str], Sequence[str]] | None = None
+) -> Callable[[str], Sequence[str]]:
     """Return a function that gives the addresses to connect to for a host; `private` lets all of them pass.
 
     It raises AddressRefused when any of them is not public (a host that is half inside is a trick or a mistake), and
-    httpcore.ConnectError when the host is not known.
+    httpcore.ConnectError when the host is not known, or not found within so many seconds. `resolve` None = `look_up`.
     """
+    resolve = resolve or partial(look_up, within_s=within_s)
 
     def addresses_of(host: str) -> Sequence[str]:
         try:
             found = resolve(host)
         except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(f"the name {host} is not known: {error}") from None
+            raise httpcore.ConnectError(f"the name {host} could not be looked up: {error}") from None
         if not found:
             raise httpcore.ConnectError(f"the name {host} has no address")
         inside = [text for text in found if not is_public(ipaddress.ip_address(text))]

@@ -18,6 +18,7 @@ from typing import Final
 from zimage_core import clock
 from zimage_core.engines.wire.client import EngineLocked, Limits, Reply, Wire
 from zimage_core.errors import EngineError, PublishError
+from zimage_core.publishing.addresses import guarded
 from zimage_core.publishing.manifest import Manifest, ManifestEntry, SrcsetEntry, public_file_url
 from zimage_core.publishing.release import Look
 from zimage_core.publishing.seal import read_seal
@@ -84,10 +85,12 @@ def look_at_published(
     chosen = choose_sample(manifest, limits.sample)
     started_s = clock.elapsed_s()
     largest = max(one.file.size_bytes for one in chosen)
+    connect_s = min(10.0, limits.file_s)
     wire = Wire(
         _NAME,
-        Limits(min(10.0, limits.file_s), limits.file_s, limits.file_s, max_bytes=largest, max_redirects=0),
+        Limits(connect_s, limits.file_s, limits.file_s, max_bytes=largest, max_redirects=0),
         connections=limits.threads,
+        addresses_of=guarded(private=True, within_s=connect_s),
     )
     look = _Looking(wire, public_url, limits, started_s + limits.total_s, sleep or threading.Event().wait)
     try:

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from zimage_core import clock
 from zimage_core.engines.wire.client import EngineLocked, Limits, Wire
 from zimage_core.errors import ConfigurationError, EngineError, PublishError
+from zimage_core.publishing.addresses import guarded
 from zimage_core.publishing.history import read_history, read_pointer
 from zimage_core.settings import PublishSettings
 from zimage_core.storage import Store
@@ -140,7 +141,12 @@ class HttpPurge:
             wire.close()
 
     def _wire(self) -> Wire:
-        return Wire(_NAME, self._limits, self._headers)
+        return Wire(
+            _NAME,
+            self._limits,
+            self._headers,
+            addresses_of=guarded(private=True, within_s=self._limits.connect_s),
+        )
 
     def _post(self, wire: Wire, reference: str, body: dict[str, Any]) -> None:
         for pause_s in _pauses_s():

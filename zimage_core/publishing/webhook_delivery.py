@@ -84,7 +84,9 @@ class WebhookSender:
             max_bytes=MAX_ANSWER_BYTES,
             max_redirects=0,
         )
-        self._wire = Wire(_NAME, limits, addresses_of=addresses_of or guarded(private=private))
+        self._wire = Wire(
+            _NAME, limits, addresses_of=addresses_of or guarded(private=private, within_s=limits.connect_s)
+        )
 
     def close(self) -> None:
         """Close every connection; may be called twice."""

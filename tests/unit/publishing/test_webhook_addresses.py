@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+import threading
+import time
 
 import httpcore
 import pytest
@@ -54,3 +57,13 @@ def test_a_name_that_nobody_knows_is_no_connection(host: str) -> None:
 def test_a_name_without_addresses_is_no_connection() -> None:
     with pytest.raises(httpcore.ConnectError):
         guarded(private=False, resolve=lambda _: [])("erp.example")
+
+
+def test_a_name_server_that_never_answers_ends_the_look_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(30))
+    started_s = time.monotonic()
+    with pytest.raises(httpcore.ConnectError, match=r"erp\.example could not be looked up: no name server answered"):
+        guarded(private=False, within_s=0.05)("erp.example")
+    assert time.monotonic() - started_s < 5
+    answered.set()
