@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +15,7 @@ from tasks.runs import order_of
 from tasks.runtime import Rooms, rooms
 from zimage_core import clock
 from zimage_core.domain import Release
-from zimage_core.errors import PublishError
+from zimage_core.errors import PublishError, ZImageError
 from zimage_core.publishing import held, retention
 from zimage_core.publishing.canary import canary
 from zimage_core.publishing.history import Held
@@ -28,6 +29,8 @@ from zimage_core.publishing.overview import (
 from zimage_core.publishing.purge import PurgeOutcome, purge_of, purge_switch
 from zimage_core.publishing.release import rollback
 from zimage_core.publishing.retention import Pruning
+
+log = logging.getLogger("zimage_core.tasks")
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ def publishing_lines() -> Iterator[str]:
     """
     opened = _rooms(None, None)
     opened.cdn.exists("current/none.json")
+    purge_of(opened.publishing)
     yield f"to {opened.publishing.to or opened.settings.out_dir / 'cdn'}"
     yield f"{len(opened.channels)} channels"
     yield "with content credentials" if opened.signer else "without content credentials"
@@ -147,8 +151,20 @@ def publishing_lines() -> Iterator[str]:
 
 
 def after_switch(opened: Rooms, promotion: str) -> PurgeOutcome:
-    """Tell the cache in front of the store that a promotion's pointers have moved; a failure is told, not raised."""
-    return purge_switch(purge_of(opened.publishing), opened.cdn, promotion, public_url=opened.publishing.public_url)
+    """Tell the cache in front of the store that a promotion's pointers have moved; a failure is told, not raised.
+
+    The release is live by now, so neither a wrong setting nor a store that fails may keep it from being told of.
+    """
+    publishing = opened.publishing
+    try:
+        return purge_switch(purge_of(publishing), opened.cdn, promotion, public_url=publishing.public_url)
+    except ZImageError as error:
+        sentence = (
+            f"{promotion} is switched, but its cache was not told: {error.sentence} Readers see it when cached "
+            f"pointers run out; repeat with `zimage releases {promotion} --purge`."
+        )
+        log.warning("%s", sentence)
+        return PurgeOutcome(False, sentence)
 
 
 def _rooms(work_dir: Path | None, out_dir: Path | None) -> Rooms:

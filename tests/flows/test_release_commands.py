@@ -72,6 +72,17 @@ def test_what_is_live_is_listed_and_gone_back_from(store: LocalStore) -> None:
     assert said("releases", "never") == "Nothing of never is live.\n"
 
 
+def test_a_cache_that_is_configured_wrongly_is_told_and_keeps_nobody_from_going_back(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = live(store)
+    monkeypatch.setenv("ZIMAGE_PUBLISH_PURGE", "http")
+    monkeypatch.setenv("ZIMAGE_PUBLISH_PURGE_TARGET", "http://cache.example/purge")
+    told = said("rollback", "618")
+    assert live(store) != new
+    assert "its cache was not told: ZIMAGE_PUBLISH_PURGE_TARGET must be an https address" in told
+
+
 def test_held_releases_are_listed_dropped_and_go_live_when_due(store: LocalStore) -> None:
     assert said("go-live") == "No held release is due.\n"
     later, vip = stocked(store, "later"), stocked(store, "vip", "vip")

@@ -217,6 +217,7 @@ def _cloudfront(settings: PublishSettings) -> CloudFrontClient:
     try:
         import boto3
         from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
     except ImportError as error:
         raise ConfigurationError("purge = cloudfront needs boto3: install zimage[s3].") from error
 
@@ -224,16 +225,19 @@ def _cloudfront(settings: PublishSettings) -> CloudFrontClient:
         return None if secret is None else secret.get_secret_value()
 
     keys = settings if settings.provider == "aws" else PublishSettings.model_construct()
-    client: CloudFrontClient = boto3.client(
-        "cloudfront",
-        region_name=settings.region or "us-east-1",  # CloudFront is global and signs for this region
-        aws_access_key_id=revealed(keys.access_key_id),
-        aws_secret_access_key=revealed(keys.secret_access_key),
-        aws_session_token=revealed(keys.session_token),
-        config=Config(
-            connect_timeout=10,
-            read_timeout=min(settings.timeout_s, 60.0),
-            retries={"mode": "standard", "total_max_attempts": 5},
-        ),
-    )
+    try:
+        client: CloudFrontClient = boto3.client(
+            "cloudfront",
+            region_name=settings.region or "us-east-1",  # CloudFront is global and signs for this region
+            aws_access_key_id=revealed(keys.access_key_id),
+            aws_secret_access_key=revealed(keys.secret_access_key),
+            aws_session_token=revealed(keys.session_token),
+            config=Config(
+                connect_timeout=10,
+                read_timeout=min(settings.timeout_s, 60.0),
+                retries={"mode": "standard", "total_max_attempts": 5},
+            ),
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(f"CloudFront cannot be asked with these settings: {error}.") from error
     return client
