@@ -1,6 +1,7 @@
 """The only reader of the environment: `ZIMAGE_*` variables, then `.env`, then the defaults written here.
 
-What it is:       frozen models of the pipeline, of publishing and of the server; secrets are masked when printed.
+What it is:       frozen models of the pipeline, of publishing, of the server and of what is seen from outside; secrets
+                  are masked when printed.
 May import:       errors.
 May touch:        the environment and `.env`.
 Never:            is read twice: the caller who starts a job loads it once and hands it on.
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     out_dir: Path = Field(Path("out"), description="The CDN origin: renditions, manifests, pointers; and reports.")
     prompts_dir: Path = Field(default_factory=lambda: _data_dir("prompts"), description="Scenes, brands, promotions.")
     examples_dir: Path = Field(default_factory=lambda: _data_dir("examples"), description="Catalogue of the demo.")
+    home: Path | None = Field(None, description="Workers of a Prefect server: where relative paths start from.")
     rubric: Path | None = Field(None, description="rubric.yaml to grade by; none = the one shipped.")
     channels: Path | None = Field(None, description="A file of channels beside the shipped ones, or in their place.")
     ledger_url: SecretStr | None = Field(None, description="SQLAlchemy URL; none = SQLite in work_dir.")
@@ -225,6 +227,34 @@ class ServeSettings(BaseSettings):
         return secrets
 
 
+class SeeingSettings(BaseSettings):
+    """How a run is seen from outside, and who is called. Every field can be set as ZIMAGE_<FIELD>."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ZIMAGE_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    log_format: Literal["text", "json"] = Field("text", description="json: one object per line on standard error.")
+    metrics_dir: Path | None = Field(
+        None, description="A folder of node_exporter's textfile collector: each run keeps a .prom file there."
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="The process of a run answers Prometheus there while it lasts."
+    )
+    alert_webhook_url: SecretStr | None = Field(None, description="Is posted to when an automation fires.")
+    alert_block: str | None = Field(
+        None,
+        pattern="^[a-z0-9-]+/[a-z0-9-]+$",
+        description="A notification block of the Prefect server, as type/name: slack-webhook/operations.",
+    )
+    alert_failure_rate: float = Field(0.10, gt=0, lt=1, description="More shots without a picture raise an alert.")
+    alert_c_rate: float = Field(0.30, gt=0, lt=1, description="A larger share of grade C raises an alert.")
+    alert_min_shots: int = Field(20, ge=1, description="Fewer shots say nothing about a rate yet.")
+    automations_dir: Path = Field(
+        default_factory=lambda: _data_dir("automations"), description="The automations `zimage setup` applies."
+    )
+
+
 def _list_of(value: object) -> object:
     if isinstance(value, str):
         text = value.strip()
@@ -249,6 +279,11 @@ def load_serve_settings(**overrides: object) -> ServeSettings:
 def load_publish_settings(**overrides: object) -> PublishSettings:
     """Return what is set for publishing, as `load_settings` does. Raises ConfigurationError in the same way."""
     return _loaded(PublishSettings, "ZIMAGE_PUBLISH", overrides)
+
+
+def load_seeing_settings(**overrides: object) -> SeeingSettings:
+    """Return what is set for logs, metrics and alerts, as `load_settings` does. Raises ConfigurationError alike."""
+    return _loaded(SeeingSettings, "ZIMAGE", overrides)
 
 
 def _loaded(kind: type[Loaded], prefix: str, overrides: Mapping[str, object]) -> Loaded:
