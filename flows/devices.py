@@ -14,19 +14,19 @@ from multiprocessing.context import SpawnProcess
 from typing import cast
 from uuid import UUID
 
-from prefect import Task, flow
+from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import TerminationSignal
 from prefect.flow_engine import run_flow
-from prefect.runtime import flow_run as this_flow_run
-from prefect.states import Crashed, Failed, Pending
+from prefect.states import Crashed, Failed
 
 from flows import device_process
+from flows.children import child_run
 from flows.quiet import is_calm
-from flows.shard import produce_shard
+from flows.shard import make_shard
 from tasks.devices import on_device
 from tasks.lease import lease_if_free
 from tasks.order import ProductionOrder
@@ -37,7 +37,6 @@ from tasks.runtime import (
     sentence_of,
     shard_labels,
     unfinished_shards,
-    unfinished_shots,
 )
 from zimage_core import clock
 from zimage_core.errors import EngineError, ZImageError
@@ -69,13 +68,13 @@ def produce_device(order: ProductionOrder, run_id: str, device: str, place: int,
                 if not ours:
                     continue
                 left.remove(shard_id)
-                if not unfinished_shots(here, run_id, shard_id)[0]:
+                if shard_id not in unfinished_shards(here, run_id):
                     continue
                 try:
                     resident_engine(here)
                 except ZImageError as error:
                     return _failed(error)
-                state = produce_shard(here, run_id, shard_id, labels[shard_id], leased=True, return_state=True)
+                state = make_shard(here, run_id, shard_id, labels[shard_id], leased=True)
             if state.is_completed():
                 finished += 1
             else:
@@ -116,7 +115,7 @@ class _Worker:
 
 
 def produce_on_devices(order: ProductionOrder, run_id: str, devices: Sequence[str]) -> list[str]:
-    """Make a run's shards in one process per device; return for each unfinished shard why it is not finished.
+    """Make a run's shards in one process per device; return why those processes failed that did.
 
     A process that dies or cannot start is named in the log; the others take over what it was making.
     """
@@ -125,35 +124,16 @@ def produce_on_devices(order: ProductionOrder, run_id: str, devices: Sequence[st
     try:
         for place, device in enumerate(devices):
             workers.append(_started(order, run_id, device, place, len(devices)))
-        reasons = _watched(workers)
+        return _watched(workers)
     finally:
         _end(workers)
-    why = reasons[0] if reasons else "It was not reached."
-    return [why] * len(unfinished_shards(order, run_id))
 
 
 def _started(order: ProductionOrder, run_id: str, device: str, place: int, places: int) -> _Worker:
-    """Start the process of a device, with a flow run of its own under the one that runs here.
-
-    The flow run is created here: processes that created their own would count the parent's subflows each from zero, and
-    Prefect would take them for one.
-    """
+    """Start the process of a device, with a flow run of its own under the one that runs here."""
     given = {"order": order, "run_id": run_id, "device": device, "place": place, "places": places}
+    flow_run = child_run(produce_device, f"{device} · {run_id}", given)
     with get_client(sync_client=True) as client:
-        placeholder = client.create_task_run(
-            Task(produce_device.fn, name=produce_device.name),
-            flow_run_id=UUID(this_flow_run.get_id()),
-            dynamic_key=clock.fresh_id(),
-            name=f"{produce_device.name} {device}",
-            state=Pending(),
-        )
-        flow_run = client.create_flow_run(
-            produce_device,
-            name=f"{device} · {run_id}",
-            parameters=produce_device.serialize_parameters(given),
-            parent_task_run_id=placeholder.id,
-            state=Pending(),
-        )
         api_url = str(client.api_url)
     spawning = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
     reports, report = spawning.Pipe(duplex=False)

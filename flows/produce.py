@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from prefect import flow
-from prefect.client.schemas.objects import State
 
 from flows.devices import produce_on_devices
+from flows.pool import produce_on_pool
 from flows.publish import publish
-from flows.shard import produce_shard
+from flows.ray_cluster import produce_on_ray
+from flows.shard import make_shard
 from tasks.alike import compare_products
 from tasks.devices import devices_of
 from tasks.experience import fix_experience
@@ -17,7 +18,7 @@ from tasks.extract import extract
 from tasks.order import ProductionOrder
 from tasks.plan import plan
 from tasks.report import close_run, report
-from tasks.runtime import sentence_of, shard_labels
+from tasks.runtime import sentence_of, shard_labels, unfinished_shards
 from zimage_core.errors import EngineError
 
 
@@ -33,25 +34,37 @@ def produce(order: ProductionOrder) -> str:
     plan(order, extracted)
     run_id = extracted.run_id
     fix_experience(order, run_id)
-    shards = shard_labels(order, run_id)
-    devices = devices_of(order)
-    failed = produce_on_devices(order, run_id, devices) if devices else _produce_here(order, run_id, shards)
+    reasons = make_shards(order, run_id)
+    left = len(unfinished_shards(order, run_id))
     compare_products(order, run_id)
+    failed = [*reasons, f"{left} shards are not at their end."][: max(1, len(reasons))] if left else []
     if order.publish and not failed:
         publish(order, run_id)
     report(order, run_id)
     close_run(order, run_id, failed)
     if failed:
         raise EngineError(
-            f"{len(failed)} of {len(shards)} shards are not finished: {failed[0]} Nothing was released; run again to "
-            "make only what is missing."
+            f"{left} of {len(shard_labels(order, run_id))} shards are not finished: {failed[0]} Nothing was released; "
+            "run again to make only what is missing."
         )
     return run_id
 
 
-def _produce_here(order: ProductionOrder, run_id: str, shards: Sequence[tuple[str, str]]) -> list[str]:
-    """Make the shards one after another in this process; return why each that is not finished is not."""
-    states: list[State[int]] = [
-        produce_shard(order, run_id, shard_id, label, return_state=True) for shard_id, label in shards
-    ]
+def make_shards(order: ProductionOrder, run_id: str) -> list[str]:
+    """Have every unfinished shard made where the order says; return why some were not.
+
+    What is finished is asked of the ledger afterwards: no child's word is taken for it.
+    """
+    runner, devices = order.settings().runner, devices_of(order)
+    labels = dict(shard_labels(order, run_id))
+    if runner == "pool":
+        return produce_on_pool(order, run_id, labels, "default")
+    if runner == "ray":
+        return produce_on_ray(order, run_id, labels)
+    return produce_on_devices(order, run_id, devices) if devices else _produce_here(order, run_id, labels)
+
+
+def _produce_here(order: ProductionOrder, run_id: str, labels: Mapping[str, str]) -> list[str]:
+    """Make the unfinished shards one after another in this process; return why those failed that did."""
+    states = [make_shard(order, run_id, shard_id, labels[shard_id]) for shard_id in unfinished_shards(order, run_id)]
     return [sentence_of(state) for state in states if not state.is_completed()]

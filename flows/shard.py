@@ -6,19 +6,23 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
+from typing import cast
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.flow_engine import run_flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.children import child_run
 from tasks.alike import compare_scenes
+from tasks.drain import draining
 from tasks.generate import Assignment, due_assignments, expect, generate
 from tasks.grade import grade, ungraded_shots
 from tasks.lease import shard_lease
 from tasks.order import ProductionOrder
 from tasks.progress import shard_progress
-from tasks.runtime import WORKERS, batch_label, batches_of, resident_engine, sentence_of, unfinished_shots
+from tasks.runtime import WORKERS, batch_label, batches_of, resident_engine, rooms, sentence_of, unfinished_shots
 from zimage_core.errors import EngineError
 
 FAILED_BATCHES_IN_A_ROW = 3
@@ -38,29 +42,46 @@ def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str
     be made for now; run it again and only those are tried.
     """
     lease = nullcontext() if leased else shard_lease(order, shard_id)
-    with lease, shard_progress(order, run_id, shard_id, label) as progress:
+    with draining() as told_to_end, lease, shard_progress(order, run_id, shard_id, label) as progress:
         _judge_what_is_there(order, run_id, shard_id, label)
         failed: dict[str, str] = {}
         while due := [a for a in due_assignments(order, run_id, shard_id) if a.shot_id not in failed]:
-            failed |= _round(order, run_id, shard_id, due, progress)
+            if told_to_end():
+                break
+            failed |= _round(order, run_id, shard_id, due, progress, told_to_end)
             _judge_what_is_there(order, run_id, shard_id, label)
         return _account(order, run_id, shard_id, failed)
 
 
+def make_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str, *, leased: bool = False) -> State[int]:
+    """Carry the shard out in this process, under the flow run that runs here; return how it ended."""
+    given = {"order": order, "run_id": run_id, "shard_id": shard_id, "label": label, "leased": leased}
+    flow_run = child_run(produce_shard, label, given)
+    return cast("State[int]", run_flow(produce_shard, flow_run=flow_run, parameters=given, return_type="state"))
+
+
 def _round(
-    order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Assignment], progress: Callable[[], None]
+    order: ProductionOrder,
+    run_id: str,
+    shard_id: str,
+    due: Sequence[Assignment],
+    progress: Callable[[], None],
+    told_to_end: Callable[[], bool],
 ) -> dict[str, str]:
     """Make these attempts batch by batch, grading one batch while the next is made; return what failed, with why."""
+
+    def stop() -> bool:
+        return told_to_end() or failed_in_a_row >= FAILED_BATCHES_IN_A_ROW
+
     failed: dict[str, str] = {}
     grading: list[PrefectFuture[int]] = []
     failed_in_a_row = 0
     expect(order, run_id, shard_id, due)
-    with closing(
-        _generated(order, run_id, shard_id, due, lambda: failed_in_a_row >= FAILED_BATCHES_IN_A_ROW)
-    ) as generated:
+    with closing(_generated(order, run_id, shard_id, due, stop)) as generated:
         for shot_ids, state in generated:
             if state is None:
-                failed |= dict.fromkeys(shot_ids, "not tried: the engine failed several batches in a row")
+                why = "the worker was told to end" if told_to_end() else "the engine failed several batches in a row"
+                failed |= dict.fromkeys(shot_ids, f"not tried: {why}")
                 continue
             label = batch_label(order, run_id, shard_id, shot_ids)
             grading.append(grade.submit(order, run_id, shard_id, shot_ids, label))
@@ -77,12 +98,12 @@ def _round(
 
 
 def _generated(
-    order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Assignment], is_down: Callable[[], bool]
+    order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Assignment], stop: Callable[[], bool]
 ) -> Generator[tuple[list[str], State[int] | None]]:
     """Yield the shots of each batch, in order, with how its task run ended; None for a batch that was not tried.
 
     As many batches are under way as the engine takes calls, so that it draws one while another's pictures are encoded
-    and stored. Once `is_down` says so no further batch is begun, unless one under way turns out well.
+    and stored. Once `stop` says so no further batch is begun, unless one under way turns out well.
     """
     waiting = deque(batches_of(order, due))
     under_way: deque[tuple[list[str], Callable[[], State[int]]]] = deque()
@@ -98,7 +119,7 @@ def _generated(
             return partial(_ended, drawing.submit(generate, parameters=given))
 
         while waiting or under_way:
-            while waiting and len(under_way) < calls and not is_down():
+            while waiting and len(under_way) < calls and not stop():
                 batch = waiting.popleft()
                 shot_ids = [assignment.shot_id for assignment in batch]
                 under_way.append((shot_ids, begun(batch, shot_ids)))
@@ -147,4 +168,5 @@ def _account(order: ProductionOrder, run_id: str, shard_id: str, failed: dict[st
             f"{len(open_shots)} of {promised} shots could not be made for now ({why}). "
             "The others are kept; run again and only these are tried."
         )
+    rooms(order).ledger.end_shard(run_id, shard_id)
     return promised

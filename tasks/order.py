@@ -12,7 +12,6 @@ from sqlalchemy import make_url
 from zimage_core.domain import SceneName
 from zimage_core.settings import Runner, Settings, load_settings
 
-
 Only = Literal["all", "new", "changed", "failed", "C"]
 """Which part of a catalogue an order is about."""
 
@@ -58,9 +57,9 @@ class ProductionOrder(BaseModel):
     only: Only = Field(
         "all",
         title="Only",
-        description="all: the whole catalogue. new: products that this promotion has no pictures of. changed: those, and "
-        "products that changed since. failed: what this same order could not make before. C: another try for pictures "
-        "that were given up because of their grade.",
+        description="all: the whole catalogue. new: products that this promotion has no pictures of. changed: those, "
+        "and products that changed since. failed: what this same order could not make before. C: another try for "
+        "pictures that were given up because of their grade.",
     )
     limit: int | None = Field(None, ge=1, title="Limit", description="Only the first so many products.")
     budget_usd: float | None = Field(
@@ -73,14 +72,14 @@ class ProductionOrder(BaseModel):
     deadline: AwareDatetime | None = Field(
         None,
         title="Deadline",
-        description="When the pictures must be there, with a time zone: 2027-05-30T18:00+08:00. None = the beginning of "
-        "the promotion's freeze; for one that has begun there is none.",
+        description="When the pictures must be there, with a time zone: 2027-05-30T18:00+08:00. None = the beginning "
+        "of the promotion's freeze; for one that has begun there is none.",
     )
     when_short: Literal["finish_late", "drop_lowest"] = Field(
         "finish_late",
         title="When time is short",
-        description="finish_late: make everything. drop_lowest: leave out pictures of the promotion's last scenes until "
-        "the rest is in time, and say which.",
+        description="finish_late: make everything. drop_lowest: leave out pictures of the promotion's last scenes "
+        "until the rest is in time, and say which.",
     )
     runner: Runner | None = Field(
         None,

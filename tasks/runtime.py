@@ -210,9 +210,8 @@ def unfinished_shots(order: ProductionOrder, run_id: str, shard_id: str) -> tupl
 
 
 def unfinished_shards(order: ProductionOrder, run_id: str) -> list[str]:
-    """Return the shards of a run in which something still has to be made or graded."""
-    ledger = rooms(order).ledger
-    return [shard_id for shard_id in ledger.promised_shards(run_id) if unfinished_shots(order, run_id, shard_id)[0]]
+    """Return the shards of a run in which something still has to be made, graded or compared, in order."""
+    return rooms(order).ledger.open_shards(run_id)
 
 
 def shard_labels(order: ProductionOrder, run_id: str) -> list[tuple[str, str]]:

@@ -9,24 +9,27 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Table, func, select
 
 from zimage_core.domain import Attempt, Decision, Grade, Promise, Rendition, ShotOutcome, Verdict
-from zimage_core.ledger import queries, schema
+from zimage_core.ledger import course, queries, schema
+from zimage_core.ledger.database import Database
 from zimage_core.ledger.rows import RecordedVerdict, Tally
 from zimage_core.standing import Standing, standing_of
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that decides where some shots stand in a run; every mapping is keyed by attempt_id."""
+    """All that decides where some shots stand in a run; every mapping is keyed by attempt_id, `left_out` by shot_id."""
 
     attempts: Mapping[str, Attempt]
     recorded: Mapping[str, RecordedVerdict]
     verdicts: Mapping[str, Verdict]
     decisions: Mapping[str, Decision]
     failures: Mapping[str, str]
+    left_out: Mapping[str, str]
 
     def standing(self, shot_id: str) -> Standing:
         """Walk one shot's chain of attempts."""
-        return standing_of(shot_id, self.attempts, self.verdicts, self.decisions, self.failures)
+        left_out = self.left_out.get(shot_id)
+        return standing_of(shot_id, self.attempts, self.verdicts, self.decisions, self.failures, left_out)
 
 
 def evidence(connection: Connection, run_id: str, shot_ids: Sequence[str]) -> Evidence:
@@ -41,6 +44,7 @@ def evidence(connection: Connection, run_id: str, shot_ids: Sequence[str]) -> Ev
         verdicts={attempt_id: one.verdict for attempt_id, one in recorded.items()},
         decisions={attempt_id: of_attempt[-1] for attempt_id, of_attempt in decided.items()},
         failures=queries.failure_sentences(connection, shot_ids),
+        left_out=course.left_out(connection, run_id, shot_ids),
     )
 
 
@@ -101,7 +105,7 @@ def shard_versions(connection: Connection, run_id: str) -> dict[str, tuple[int, 
     Rows are only ever added, so an equal count means that nothing has happened since: far cheaper than a new walk.
     """
     promise, attempt, failed = schema.promise, schema.attempt, schema.engine_failure
-    verdict, decision = schema.verdict, schema.decision
+    verdict, decision, left_out = schema.verdict, schema.decision, schema.left_out
     mine = promise.c.run_id == run_id
     per_shard = select(promise.c.shard_id, func.count()).where(mine).group_by(promise.c.shard_id)
     questions = (
@@ -112,6 +116,7 @@ def shard_versions(connection: Connection, run_id: str) -> dict[str, tuple[int, 
         per_shard.join(attempt, attempt.c.shot_id == promise.c.shot_id).join(
             decision, decision.c.attempt_id == attempt.c.attempt_id
         ),
+        per_shard.join(left_out, (left_out.c.run_id == run_id) & (left_out.c.shot_id == promise.c.shot_id)),
     )
     answers = [{row[0]: row[1] for row in connection.execute(question)} for question in questions]
     return {shard_id: tuple(answer.get(shard_id, 0) for answer in answers) for shard_id in answers[0]}
@@ -130,6 +135,49 @@ def count_shard(connection: Connection, run_id: str, shard_id: str) -> ShardCoun
         if verdict is not None and verdict.grade_id in letters:
             count.letters[letters[verdict.grade_id]] += 1
     return count
+
+
+class Counting:
+    """Counts how runs stand and remembers each shard's count for as long as nothing happens there."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._counts: dict[tuple[str, str], tuple[tuple[int, ...], ShardCount]] = {}
+
+    def tally(self, run_id: str) -> Tally:
+        """Count by the same walk as `standings` and add up what the run spent; only changed shards are walked again."""
+        with self._database.reading() as connection:
+            versions = shard_versions(connection, run_id)
+        counts = [self._counted(run_id, shard_id, version) for shard_id, version in versions.items()]
+        with self._database.reading() as connection:
+            return tally(connection, run_id, counts)
+
+    def _counted(self, run_id: str, shard_id: str, version: tuple[int, ...]) -> ShardCount:
+        known = self._counts.get((run_id, shard_id))
+        if known is None or known[0] != version:
+            with self._database.reading() as connection:
+                known = (version, count_shard(connection, run_id, shard_id))
+            self._counts[run_id, shard_id] = known
+        return known[1]
+
+
+ENDED = "shard_ended"
+"""The event that a shard was gone through to its end; its detail is the shard and how many rows it stood on then."""
+
+
+def ended_mark(connection: Connection, run_id: str, shard_id: str) -> str:
+    """Return the detail of the event that this shard is at its end as it stands."""
+    return f"{shard_id} {'.'.join(map(str, shard_versions(connection, run_id)[shard_id]))}"
+
+
+def open_shards(connection: Connection, run_id: str) -> list[str]:
+    """Return the shards, in order, that were not gone through to their end, or in which something happened since."""
+    table = schema.run_event
+    marks = select(table.c.detail).where((table.c.run_id == run_id) & (table.c.kind == ENDED))
+    ended = set(connection.execute(marks).scalars())
+    versions = shard_versions(connection, run_id)
+    shards = queries.promised_shards(connection, run_id)
+    return [shard for shard in shards if f"{shard} {'.'.join(map(str, versions[shard]))}" not in ended]
 
 
 def tally(connection: Connection, run_id: str, counts: Iterable[ShardCount]) -> Tally:
@@ -153,6 +201,7 @@ def tally(connection: Connection, run_id: str, counts: Iterable[ShardCount]) -> 
         letters=dict(sorted(letters.items())),
         engine_seconds=made[1] + failed[1],
         cost_usd=made[2] + failed[2],
+        left_out=states["left_out"],
     )
 
 

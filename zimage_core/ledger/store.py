@@ -28,6 +28,8 @@ from zimage_core.domain import (
     Verdict,
 )
 from zimage_core.ledger import accounts, leases, looks, prices, queries, rows, schema, writes
+from zimage_core.ledger.budget import Budget
+from zimage_core.ledger.course import Course
 from zimage_core.ledger.database import Database, insert_new
 from zimage_core.ledger.leases import Lease
 from zimage_core.ledger.outbox import Outbox
@@ -57,7 +59,7 @@ class Ledger:
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
-        self._counts: dict[tuple[str, str], tuple[tuple[int, ...], accounts.ShardCount]] = {}
+        self._counting = accounts.Counting(database)
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], datetime] = the_clock.now, busy_timeout_s: float = 30.0) -> Ledger:
@@ -324,6 +326,16 @@ class Ledger:
         """What receivers are to be told of releases, and how telling them went."""
         return Outbox(self._database, self._clock)
 
+    @property
+    def budget(self) -> Budget:
+        """What runs may still spend."""
+        return Budget(self._database, self._clock)
+
+    @property
+    def course(self) -> Course:
+        """How fast runs move, what is left of them, and what is left out for time."""
+        return Course(self._database, self._clock)
+
     # ------------------------------------------------------------ where things stand
 
     def standings(
@@ -344,23 +356,19 @@ class Ledger:
             yield from found
 
     def tally(self, run_id: str) -> Tally:
-        """Count how the run stands by the same walk as `standings`, and add up what it spent.
+        """Count how the run stands by the same walk as `standings`, and add up what it spent."""
+        return self._counting.tally(run_id)
 
-        Only shards in which something happened since the last call are walked again.
-        """
-        with self._database.reading() as connection:
-            versions = accounts.shard_versions(connection, run_id)
-        counts = [self._counted(run_id, shard_id, version) for shard_id, version in versions.items()]
-        with self._database.reading() as connection:
-            return accounts.tally(connection, run_id, counts)
+    def end_shard(self, run_id: str, shard_id: str) -> None:
+        """Note that a shard was gone through to its end: nothing to make, nothing to grade, nothing to compare."""
+        with self._database.writing() as connection:
+            mark = accounts.ended_mark(connection, run_id, shard_id)
+            writes.add_event(connection, run_id, accounts.ENDED, None, mark, self._clock())
 
-    def _counted(self, run_id: str, shard_id: str, version: tuple[int, ...]) -> accounts.ShardCount:
-        known = self._counts.get((run_id, shard_id))
-        if known is None or known[0] != version:
-            with self._database.reading() as connection:
-                known = (version, accounts.count_shard(connection, run_id, shard_id))
-            self._counts[run_id, shard_id] = known
-        return known[1]
+    def open_shards(self, run_id: str) -> list[str]:
+        """Return the shards that are not at their end, or in which something happened since, in order."""
+        with self._database.reading() as connection:
+            return accounts.open_shards(connection, run_id)
 
     # ------------------------------------------------------------ leases
 

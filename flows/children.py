@@ -1,0 +1,47 @@
+"""Flow runs under the one that runs here, each under a key of its own.
+
+Prefect matches a retried parent's subflows to the earlier ones by the order of the calls, and may hand one child's
+result to another (PrefectHQ/prefect #22259). A run made here carries a fresh key, so there is nothing to match: what is
+still missing is asked of the ledger and of nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow, Task
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.runtime import flow_run as this_flow_run
+from prefect.states import Pending
+
+from zimage_core import clock
+
+
+def child_run(flow: Flow[Any, Any], name: str, parameters: Mapping[str, object]) -> FlowRun:
+    """Create a run of `flow` under the flow run that runs here, for whoever carries it out; it waits as Pending."""
+    with get_client(sync_client=True) as client:
+        return client.create_flow_run(
+            flow,
+            name=name,
+            parameters=flow.serialize_parameters(dict(parameters)),
+            parent_task_run_id=place_below(client, f"{flow.name} {name}"),
+            state=Pending(),
+        )
+
+
+def place_below(client: SyncPrefectClient, name: str) -> UUID | None:
+    """Return a task run of the flow run that runs here, as Prefect's place for a child; None outside of any."""
+    parent_id = this_flow_run.get_id()
+    if parent_id is None:
+        return None
+    place = client.create_task_run(
+        Task(_place, name=name), flow_run_id=UUID(parent_id), dynamic_key=clock.fresh_id(), name=name, state=Pending()
+    )
+    return place.id
+
+
+def _place() -> None:
+    """Stand in the parent's graph where the child is; never called."""
