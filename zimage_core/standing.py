@@ -43,11 +43,12 @@ def standing_of(
     verdicts: Mapping[str, Verdict],
     decisions: Mapping[str, Decision],
     failures: Mapping[str, str],
+    left_out: str | None = None,
 ) -> Standing:
     """Walk the chain of one shot. Every mapping is keyed by attempt_id and may hold other shots' entries.
 
     `verdicts` are those of one run; `decisions` the latest of each attempt; `failures` the sentence of the last
-    retryable failure of an attempt that was never made.
+    retryable failure of an attempt that was never made. `left_out`: why the run makes no further attempt for now.
     """
     number, change = 1, Change()
     chain: list[Attempt] = []
@@ -58,6 +59,8 @@ def standing_of(
             failure = failures.get(attempt_id)
             state: ShotState = "promised" if failure is None else "failed"
             last = chain[-1] if chain else None
+            if left_out is not None:
+                return Standing("left_out", "nothing", number, change, last, left_out, tuple(chain))
             return Standing(state, "render", number, change, last, failure or change.why, tuple(chain))
         chain.append(attempt)
         verdict = verdicts.get(attempt_id)

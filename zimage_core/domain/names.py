@@ -8,6 +8,6 @@ Category = Literal["fashion", "electronics", "home", "beauty", "food", "default"
 GradeLetter = Literal["A", "B", "C"]
 VerdictKind = Literal["accept", "review", "regenerate", "give_up"]
 DecisionKind = Literal["approve", "reject", "regenerate"]
-ShotState = Literal["promised", "accepted", "doubtful", "given_up", "failed"]
+ShotState = Literal["promised", "accepted", "doubtful", "given_up", "failed", "left_out"]
 OverlayRole = Literal["badge", "price", "original_price", "caption"]
 Language = Literal["zh", "en"]

@@ -51,11 +51,18 @@ class Lease:
         if holder is None or (holder.owner, holder.epoch) != (self.owner, self.epoch):
             raise self._lost(holder.owner if holder else "nobody")
 
+    def renew_within(self, connection: Connection) -> None:
+        """Do as `renew` does, as part of this write transaction: what it writes holds for as long as the lease."""
+        self._move_end(connection, self._clock().timestamp() + self.lease_s)
+
     def _set_end(self, expires_at_s: float) -> None:
-        mine = (table.c.shard_id == self.shard_id) & (table.c.owner == self.owner) & (table.c.epoch == self.epoch)
         with self._database.writing() as connection:
-            if connection.execute(update(table).where(mine).values(expires_at_s=expires_at_s)).rowcount != 1:
-                raise self._lost(owner_of(connection, self.shard_id) or "nobody")
+            self._move_end(connection, expires_at_s)
+
+    def _move_end(self, connection: Connection, expires_at_s: float) -> None:
+        mine = (table.c.shard_id == self.shard_id) & (table.c.owner == self.owner) & (table.c.epoch == self.epoch)
+        if connection.execute(update(table).where(mine).values(expires_at_s=expires_at_s)).rowcount != 1:
+            raise self._lost(owner_of(connection, self.shard_id) or "nobody")
 
     def _lost(self, holder: str) -> LeaseLost:
         return LeaseLost(

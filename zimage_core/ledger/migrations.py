@@ -101,6 +101,20 @@ CREATE TABLE repricing (seq {SEQ}, run_id TEXT NOT NULL, sku TEXT NOT NULL, payl
 CREATE INDEX repricing_run ON repricing (run_id, seq);
 """
 
+_BUDGETS = """
+CREATE TABLE reservation (reservation_id TEXT NOT NULL PRIMARY KEY, run_id TEXT NOT NULL, shard_id TEXT NOT NULL,
+    epoch BIGINT NOT NULL, usd DOUBLE PRECISION NOT NULL);
+CREATE INDEX reservation_run ON reservation (run_id);
+CREATE TABLE left_out (seq {SEQ}, run_id TEXT NOT NULL, shot_id TEXT NOT NULL, is_out INTEGER NOT NULL,
+    why TEXT NOT NULL, at TEXT NOT NULL);
+CREATE INDEX left_out_shot ON left_out (run_id, shot_id, seq);
+CREATE INDEX attempt_run_spent ON attempt (run_id, cost_usd);
+DROP INDEX IF EXISTS attempt_run;
+CREATE INDEX attempt_run ON attempt (run_id, at);
+CREATE INDEX engine_failure_run_spent ON engine_failure (run_id, cost_usd);
+DROP INDEX IF EXISTS engine_failure_run;
+"""
+
 
 def _execute(connection: Connection, statements: str) -> None:
     for statement in statements.strip().split(";\n"):
@@ -123,11 +137,16 @@ def _m004_repricing(connection: Connection) -> None:
     _execute(connection, _REPRICING)
 
 
+def _m005_budgets(connection: Connection) -> None:
+    _execute(connection, _BUDGETS)
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Connection], None]], ...] = (
     ("first tables", _m001_first_tables),
     ("signatures of pictures", _m002_signatures),
     ("outbox of webhooks", _m003_outbox),
     ("prices that changed before publishing", _m004_repricing),
+    ("budgets, and what is left out for time", _m005_budgets),
 )
 """In order; the first is number 1."""
 

@@ -36,7 +36,8 @@ ReleaseKind = Literal["published", "rolled_back", "expired"]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How a run stands, counted from the same walk that `standings` makes. `pending` = promised and not yet at an end.
+    """How a run stands, counted from the same walk that `standings` makes. `pending` = promised and not yet at an end;
+    `left_out` = not made for lack of time.
 
     `letters` counts the grades that the shots' latest verdicts rest on; seconds and cost are those of attempts this run
     made (failed tries included), not of those it found made.
@@ -53,6 +54,7 @@ class Tally:
     letters: Mapping[str, int] = field(default_factory=dict)
     engine_seconds: float = 0.0
     cost_usd: float = 0.0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,16 @@ repricing = Table(
     "repricing", metadata, _seq(), _text("run_id"), _text("sku"), _text("payload"), _text("at"),
 )  # fmt: skip
 
+left_out = Table(
+    "left_out", metadata, _seq(), _text("run_id"), _text("shot_id"), Column("is_out", Integer, nullable=False),
+    _text("why"), _text("at"),
+)  # fmt: skip
+
+reservation = Table(
+    "reservation", metadata, Column("reservation_id", Text, primary_key=True), _text("run_id"), _text("shard_id"),
+    Column("epoch", BigInteger, nullable=False), Column("usd", Float(53), nullable=False),
+)  # fmt: skip
+
 lease = Table(
     "lease", metadata, Column("shard_id", Text, primary_key=True), _text("owner"),
     Column("epoch", BigInteger, nullable=False), Column("expires_at_s", Float(53), nullable=False),

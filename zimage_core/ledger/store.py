@@ -28,11 +28,9 @@ from zimage_core.domain import (
     Verdict,
 )
 from zimage_core.ledger import accounts, leases, looks, prices, queries, rows, schema, writes
-from zimage_core.ledger.budget import Budget
-from zimage_core.ledger.course import Course
 from zimage_core.ledger.database import Database, insert_new
 from zimage_core.ledger.leases import Lease
-from zimage_core.ledger.outbox import Outbox
+from zimage_core.ledger.parts import Parts
 from zimage_core.ledger.rows import (
     FoundLikeness,
     RecordedVerdict,
@@ -49,7 +47,7 @@ ROWS_PER_COMMIT = 500
 """Rows written in one transaction: 5 (SQLite) to 16 (PostgreSQL) times faster than one by one, benchmarks/ledger.py."""
 
 
-class Ledger:
+class Ledger(Parts):
     """Everything that happened. Threads may share one; each process opens its own. `with Ledger.open(url) as ledger:`
 
     Every method may raise LedgerBusy (nothing was written, call it again) or LedgerError. Writes that take `lease`
@@ -320,21 +318,6 @@ class Ledger:
         """Return what went live for a promotion, newest first; the first is what is live."""
         with self._database.reading() as connection:
             return queries.releases(connection, promotion)
-
-    @property
-    def outbox(self) -> Outbox:
-        """What receivers are to be told of releases, and how telling them went."""
-        return Outbox(self._database, self._clock)
-
-    @property
-    def budget(self) -> Budget:
-        """What runs may still spend."""
-        return Budget(self._database, self._clock)
-
-    @property
-    def course(self) -> Course:
-        """How fast runs move, what is left of them, and what is left out for time."""
-        return Course(self._database, self._clock)
 
     # ------------------------------------------------------------ where things stand
 

@@ -123,7 +123,9 @@ def test_a_ledger_of_the_first_version_gets_what_is_missing_and_keeps_what_it_ha
     with closing(sqlite3.connect(file)) as raw:
         raw.executescript(
             "DROP TABLE signature; DROP TABLE likeness; DROP INDEX verdict_kind; DROP TABLE outbox; "
-            "DROP TABLE delivery; DROP TABLE due_delivery; DROP TABLE repricing; DELETE FROM migration WHERE number > 1"
+            "DROP TABLE delivery; DROP TABLE due_delivery; DROP TABLE repricing; DROP TABLE reservation; "
+            "DROP TABLE left_out; DROP INDEX attempt_run_spent; DROP INDEX engine_failure_run_spent; "
+            "DELETE FROM migration WHERE number > 1"
         )
     with Ledger.open(f"sqlite:///{file}") as again:
         assert again.promises(RUN.run_id) == [promise(1)]
