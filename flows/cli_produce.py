@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from flows.cli_order import Chosen, OutOption, WorkOption, order_from, takes_an_order
+from flows.cli_release import AlthoughOverOption
 from zimage_core import clock
 from zimage_core.errors import ConfigurationError
 from zimage_core.settings import load_publish_settings, load_settings
@@ -62,6 +63,7 @@ def publish(
     partial: Annotated[bool, typer.Option(help="Although some shots failed: release what is accepted.")] = False,
     hold: HoldOption = False,
     go_live_at: GoLiveOption = None,
+    although_over: AlthoughOverOption = False,
     work_dir: WorkOption = None,
     out_dir: OutOption = None,
 ) -> None:
@@ -77,7 +79,7 @@ def publish(
                 f"{missing} shots of {known} are not made yet; run it again first, or give --partial to leave them out."
             )
         order = order_from(order.model_dump(), hold=hold, go_live_at=go_live_at)
-        release = publish_flow(order, known)
+        release = publish_flow(order, known, although_over)
         write_report(order, known)
     console = Console()
     if release is None:

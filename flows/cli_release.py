@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from zimage_core.publishing.purge import PurgeOutcome
     from zimage_core.publishing.retention import Pruning
 
+AlthoughOverOption = Annotated[
+    bool, typer.Option("--although-over", help="Although the promotion is over and its prices were taken down.")
+]
 WhoOption = Annotated[str | None, typer.Option(help="Who does this, for those who ask later.")]
 _SHOWN = 20
 
@@ -76,6 +79,7 @@ def go_live(
     promotion: Annotated[str | None, typer.Argument(help="Whose held release; none = all whose time has come.")] = None,
     release: Annotated[str | None, typer.Option(help="Which, where several are held.")] = None,
     early: Annotated[bool, typer.Option(help="Although its time has not come.")] = False,
+    although_over: AlthoughOverOption = False,
     who: WhoOption = None,
     work_dir: WorkOption = None,
     out_dir: OutOption = None,
@@ -84,8 +88,9 @@ def go_live(
     from tasks import releases as tasks
     from tasks.runtime import opened_rooms
 
-    if promotion is None and (release or early):
-        raise ConfigurationError("--release and --early need to know which promotion.")
+    if promotion is None and (release or early or although_over):
+        raise ConfigurationError("--release, --early and --although-over need to know which promotion.")
+    folders = {"work_dir": work_dir, "out_dir": out_dir}
     with opened_rooms():
         held = [(one.promotion, one.release_id) for one in tasks.due(work_dir, out_dir)]
         chosen = held if promotion is None else [(promotion, release)]
@@ -94,11 +99,13 @@ def go_live(
         failed = 0
         for name, release_id in chosen:
             with _told_if_one_of_many(len(chosen)) as told:
-                old = tasks.outdated(name, release_id, early=early, work_dir=work_dir, out_dir=out_dir)
+                old = tasks.outdated(name, release_id, early=early, **folders)
                 if old is not None:
-                    _publish_anew(*old)
+                    _publish_anew(*old, although_over=although_over)
                     continue
-                made, purged = tasks.go_live(name, release_id, early=early, who=who, work_dir=work_dir, out_dir=out_dir)
+                made, purged = tasks.go_live(
+                    name, release_id, early=early, who=who, although_over=although_over, **folders
+                )
                 _say(f"{name} now points at release {made.release_id} ({made.rendition_count} files).")
                 _say_purge(purged)
             failed += len(told)
@@ -142,13 +149,13 @@ def expire(
         raise typer.Exit(1)
 
 
-def _publish_anew(order: ProductionOrder, run_id: str, held: Held) -> None:
+def _publish_anew(order: ProductionOrder, run_id: str, held: Held, *, although_over: bool) -> None:
     """Publish what was held with the prices as they are now, and hold the old one no longer."""
     from flows.publish import publish
     from tasks.releases import let_go
 
     _say(f"Prices of {order.promotion} have changed since {held.release_id} was prepared; they are drawn anew.")
-    released = publish(order, run_id)
+    released = publish(order, run_id, although_over)
     if released is not None:
         let_go(order.promotion, held.release_id, order.work_dir, order.out_dir)
         _say(f"{order.promotion} now points at release {released.release_id}.")

@@ -18,6 +18,7 @@ from zimage_core.domain import Release
 from zimage_core.errors import PublishError, ZImageError
 from zimage_core.publishing import held, retention
 from zimage_core.publishing.canary import canary
+from zimage_core.publishing.expiry import is_over, writes_something
 from zimage_core.publishing.history import Held
 from zimage_core.publishing.overview import (
     LivePromotion,
@@ -63,11 +64,39 @@ def roll_back(
     return restored, purged
 
 
+def refuse_after_the_end(opened: Rooms, promotion: str, *, although_over: bool) -> None:
+    """Raise PublishError when a promotion is over, its plain set is live, and this would put its prices back.
+
+    A promotion whose end nobody knows, or that was not taken down yet, is not refused: what it shows does not change
+    for the worse, and `zimage expire` finds it.
+    """
+    if although_over or promotion not in opened.library.promotion_slugs:
+        return
+    found, live = opened.library.promotion(promotion), live_promotion(opened.cdn, promotion)
+    if live is None or live.kind != "expired" or not (writes_something(found) and is_over(found, clock.now())):
+        return
+    raise PublishError(
+        f"{promotion} ended on {found.ends} ({found.time_zone}) and shows no badge and no price since; publishing it "
+        "again would put them back. Correct `ends` in prompts/promotions, or say --although-over if that is meant."
+    )
+
+
 def go_live(
-    promotion: str, release_id: str | None, *, early: bool, who: str | None, work_dir: Path | None, out_dir: Path | None
+    promotion: str,
+    release_id: str | None,
+    *,
+    early: bool,
+    who: str | None,
+    work_dir: Path | None,
+    out_dir: Path | None,
+    although_over: bool = False,
 ) -> tuple[Release, PurgeOutcome]:
-    """Make a held release live, look at its published files before, write it down, tell who has to know."""
+    """Make a held release live, look at its published files before, write it down, tell who has to know.
+
+    Raises PublishError as `held.go_live` does, and after a promotion's end; see `refuse_after_the_end`.
+    """
     opened = _rooms(work_dir, out_dir)
+    refuse_after_the_end(opened, promotion, although_over=although_over)
     makers = {one.release_id: one.by for one in held.read_held(opened.cdn, promotion)}
     release = held.go_live(
         opened.cdn,

@@ -14,6 +14,7 @@ from workshop import MUG, Workshop
 
 from flows.expire import expire
 from flows.produce import produce
+from flows.publish import publish
 from tasks.expire import (
     expired_promotions,
     live_shots,
@@ -51,7 +52,9 @@ def live(shop: Workshop) -> tuple[str, dict[tuple[str, str, str], ManifestEntry]
     return manifest.release_id, {(e.sku, e.scene, e.channel): e for e in manifest.entries}
 
 
-def test_an_expired_promotion_shows_the_same_pictures_without_badge_and_price(workshop: Workshop):
+def test_an_expired_promotion_shows_the_same_pictures_without_badge_and_price(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+):
     ordered = order(workshop)
     run_id = produce(ordered)
     tagged_id, tagged = live(workshop)
@@ -83,6 +86,21 @@ def test_an_expired_promotion_shows_the_same_pictures_without_badge_and_price(wo
     restored, _ = roll_back("618", None, None, None, None)
     assert restored.release_id == tagged_id
     assert [one.state for one in shelf("618", None, None).lines] == ["live", "kept"]
+
+    monkeypatch.setattr(clock, "now", lambda: AFTER)
+    assert publish(found, found_run) is not None, "it shows its prices already, so nothing is made worse"
+    expire(found, found_run)
+    prepare_release(rooms(found).cdn, read_manifest(rooms(found).cdn, f"releases/618/{tagged_id}.json"))
+    for again in (
+        lambda: publish(found, found_run),
+        lambda: go_live("618", None, early=False, who=None, work_dir=None, out_dir=None),
+    ):
+        with pytest.raises(PublishError, match=r"618 ended on 2027-06-20 \(Asia/Shanghai\) and shows no badge"):
+            again()
+        assert live(workshop)[0] == plain_id
+    let_go("618", None, None, None)
+    assert publish(found, found_run, although_over=True) is not None
+    assert live(workshop)[0] == tagged_id
 
 
 def bare_difference(shop: Workshop, run_id: str, entry: ManifestEntry) -> float:
