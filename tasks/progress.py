@@ -1,4 +1,4 @@
-"""A shard's progress as the Prefect UI shows it: one progress artifact, moved after every batch."""
+"""A shard's progress: one progress artifact in the Prefect UI, moved after every batch, and the run's own news."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from tasks.metrics import beat
 from tasks.order import ProductionOrder
 from tasks.runtime import artifact_key, unfinished_shots
 
@@ -28,6 +29,7 @@ def shard_progress(order: ProductionOrder, run_id: str, shard_id: str, label: st
 
     def move() -> None:
         update_progress_artifact(artifact_id=artifact_id, progress=percent())  # type: ignore[arg-type]
+        beat(order, run_id)
 
     try:
         yield move
