@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from zimage_core.domain import Placement
 from zimage_core.imaging.composite import visible_box
 from zimage_core.imaging.cutout import CutOut
-from zimage_core.imaging.pixels import Plane, Rgb
+from zimage_core.imaging.pixels import Plane, Rgb, Rgba
+from zimage_core.quality.rasters import reduced
 
 Floats = NDArray[np.float32]
 
@@ -50,6 +51,15 @@ class Standing:
 
     placement: Placement
     similarity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What shows of a cut-out: `rgba` (h, w, 4) uint8 premultiplied, whose corner lies at `left`, `top` there."""
+
+    rgba: Rgba
+    left: int
+    top: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,27 +94,41 @@ class _Raster:
     pad_px: int
 
 
-def likeness_of(cutout: CutOut) -> Likeness:
-    """Return the visible part of a cut-out, its longer side reduced to 320 px. Raises ImageError when it is empty."""
-    box = visible_box(cutout.rgba[..., 3])
+def shown_of(cutout: CutOut) -> Shown:
+    """Return the visible part of a cut-out. Raises ImageError when it is empty."""
+    box = visible_box(np.asarray(cv2.extractChannel(cutout.rgba, 3), dtype=np.uint8))
     part = cutout.rgba[box.y_px : box.bottom_px, box.x_px : box.right_px]
-    *colours, alpha = cv2.split(part)
-    shaded = cv2.merge([*(cv2.multiply(colour, alpha, scale=1.0 / 255.0) for colour in colours), alpha])
-    factor = max(box.width_px, box.height_px) // LIKENESS_SIDE_PX
-    width, height = box.width_px, box.height_px
+    return Shown(np.asarray(cv2.cvtColor(part, cv2.COLOR_RGBA2mRGBA), dtype=np.uint8), box.x_px, box.y_px)
+
+
+def likeness_of(shown: Shown) -> Likeness:
+    """Return the visible part of a cut-out, its longer side reduced to 320 px."""
+    shaded = shown.rgba
+    height, width = shaded.shape[:2]
+    factor = max(width, height) // LIKENESS_SIDE_PX
     if factor > 1:  # a whole factor is reduced fast, what is left over then costs little
-        more = (-height % factor, -width % factor)
-        shaded = cv2.copyMakeBorder(shaded, 0, more[0], 0, more[1], cv2.BORDER_CONSTANT)
-        width, height = shaded.shape[1], shaded.shape[0]
-        shaded = cv2.resize(shaded, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+        shaded = in_whole_blocks(shaded, factor)
+        height, width = shaded.shape[:2]
+        shaded = np.asarray(
+            cv2.resize(shaded, (width // factor, height // factor), interpolation=cv2.INTER_AREA), dtype=np.uint8
+        )
     shrink = min(1.0, LIKENESS_SIDE_PX / max(shaded.shape[:2]))
     size = (max(4, round(shaded.shape[1] * shrink)), max(4, round(shaded.shape[0] * shrink)))
     shaded = np.asarray(cv2.resize(shaded, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     rgb, alpha = cv2.cvtColor(shaded, cv2.COLOR_RGBA2RGB), cv2.extractChannel(shaded, 3)
     return Likeness(
         np.asarray(rgb, dtype=np.uint8), np.asarray(alpha, dtype=np.uint8), (size[0] / width, size[1] / height),
-        box.x_px, box.y_px,
+        shown.left, shown.top,
     )  # fmt: skip
+
+
+def in_whole_blocks(rgba: Rgba, factor: int) -> Rgba:
+    """Return (h, w, 4) pixels with clear ones added below and right, so that blocks of factor x factor come out even.
+
+    A whole factor is reduced many times as fast as any other.
+    """
+    more = (-rgba.shape[0] % factor, -rgba.shape[1] % factor)
+    return np.asarray(cv2.copyMakeBorder(rgba, 0, more[0], 0, more[1], cv2.BORDER_CONSTANT), dtype=np.uint8)
 
 
 def refine(grey: Plane, likeness: Likeness, near: Placement) -> Standing:
@@ -243,15 +267,16 @@ def _patch(grey: Plane, raster: _Raster, near: Placement) -> tuple[Floats, NDArr
     left = near.x_px + near.scale * raster.left - across * raster.pad_px
     top = near.y_px + near.scale * raster.top - down * raster.pad_px
     spare_px = _PAD_RATIO * across * max(height, width)
-    x0, x1 = _span(left - spare_px, left + across * width + spare_px, grey.shape[1])
-    y0, y1 = _span(top - spare_px, top + down * height + spare_px, grey.shape[0])
-    crop = grey[y0:y1, x0:x1]
+    step = 1 << max(0, math.floor(math.log2(max(1e-6, min(across, down)))))  # sides that can be halved are reduced fast
+    x0, x1 = _span(left - spare_px, left + across * width + spare_px, grey.shape[1], step)
+    y0, y1 = _span(top - spare_px, top + down * height + spare_px, grey.shape[0], step)
+    crop = grey[y0:y1, x0:x1].astype(np.float32)
     if across > 1.0:
         size = (max(2, round((x1 - x0) / across)), max(2, round((y1 - y0) / down)))
-        crop = np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        crop = reduced(crop, *size)
     per_x, per_y = crop.shape[1] / (x1 - x0), crop.shape[0] / (y1 - y0)
     to_patch = np.array([[across * per_x, 0.0, (left - x0) * per_x], [0.0, down * per_y, (top - y0) * per_y]])
-    return _soft(crop.astype(np.float32)), to_patch
+    return _soft(crop), to_patch
 
 
 def _soft(plane: Floats) -> Floats:
@@ -259,10 +284,15 @@ def _soft(plane: Floats) -> Floats:
     return np.asarray(cv2.GaussianBlur(plane, (0, 0), _SOFT_PX), dtype=np.float32)
 
 
-def _span(first: float, last: float, length: int) -> tuple[int, int]:
-    """Return whole pixels (start, end) inside a picture's side that cover a span, at least two where there are two."""
+def _span(first: float, last: float, length: int, step: int) -> tuple[int, int]:
+    """Return whole pixels (start, end) inside a picture's side that cover a span, at least two where there are two.
+
+    So many that `step` divides them, where the picture is large enough; there its last few may be left out.
+    """
     start = max(0, min(math.floor(first), length - 2))
-    return start, min(length, max(start + 2, math.ceil(last)))
+    end = min(length, max(start + 2, math.ceil(last)))
+    end = start + -(-(end - start) // step) * step
+    return start, end if end <= length else max(min(start + 2, length), start + (length - start) // step * step)
 
 
 def _seen(patch: Floats, place: NDArray[np.float64], to_patch: NDArray[np.float64], size: tuple[int, int]) -> Floats:

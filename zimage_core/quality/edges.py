@@ -36,6 +36,7 @@ _STEPS_ALONG: Final = np.array((1, _CELL_PX + 1, _CELL_PX, _CELL_PX - 1))  # to 
 _BEYOND: Final = _STEPS_ALONG * (4, 3, 4, 3)  # to where an edge is over
 _MIN_STEP_SHARE: Final = 0.5
 _TAN_22_5: Final = np.float32(0.41421356)
+_DIRECTION_OF: Final = np.array((3, 0, 2, 0, 1, 0, 2, 0), np.int8)  # by level + 2 upright + 4 rising
 DIRECTIONS: Final = len(_STEPS_ALONG)
 
 
@@ -72,15 +73,16 @@ _NO_EDGES: Final = Edges(
 )
 
 
-def edge_rich_tiles(grey: Plane, region: Plane, count: int) -> list[Box]:
-    """Return up to `count` tiles of 128 px of an (H, W) plane, those with most edges within the region (> 0) first."""
-    size = (max(4, grey.shape[1] // _THUMB), max(4, grey.shape[0] // _THUMB))
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    inside = cv2.resize(region, size, interpolation=cv2.INTER_NEAREST)
-    across = cv2.convertScaleAbs(cv2.Sobel(small, cv2.CV_16S, 1, 0, ksize=1), alpha=0.5)
-    down = cv2.convertScaleAbs(cv2.Sobel(small, cv2.CV_16S, 0, 1, ksize=1), alpha=0.5)
-    change = np.asarray(cv2.add(across, down))
-    change[(inside == 0) | (change < _MIN_RANGE_LEVELS // 4)] = 0
+def edge_rich_tiles(quarter: Plane, region: Plane, count: int) -> list[Box]:
+    """Return up to `count` tiles of 128 px of an (H, W) plane, those with most edges within the region (> 0) first.
+
+    `quarter` is the plane at a quarter of its sides, (H // 4, W // 4) and at least 1 px; `region` is (H, W).
+    """
+    inside = cv2.resize(region, quarter.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    across = cv2.convertScaleAbs(cv2.Sobel(quarter, cv2.CV_16S, 1, 0, ksize=1), alpha=0.5)
+    down = cv2.convertScaleAbs(cv2.Sobel(quarter, cv2.CV_16S, 0, 1, ksize=1), alpha=0.5)
+    change = cv2.copyTo(cv2.add(across, down), inside)
+    change = np.asarray(cv2.threshold(change, _MIN_RANGE_LEVELS // 4 - 1, 0, cv2.THRESH_TOZERO)[1], dtype=np.uint8)
     side = TILE_PX // _THUMB
     rows, columns = -(-change.shape[0] // side), -(-change.shape[1] // side)
     filled = np.zeros((rows * side, columns * side), dtype=np.uint8)
@@ -88,59 +90,69 @@ def edge_rich_tiles(grey: Plane, region: Plane, count: int) -> list[Box]:
     energy = filled.reshape(rows, side, columns, side).sum(axis=(1, 3), dtype=np.int64).ravel()
     best = np.argsort(-energy, kind="stable")[:count]
     corners = [(int(k % columns) * TILE_PX, int(k // columns) * TILE_PX) for k in best if energy[k] > 0]
-    height, width = grey.shape
+    height, width = region.shape
     return [
         Box(x, y, min(TILE_PX, width - x), min(TILE_PX, height - y)) for x, y in corners if x < width and y < height
     ]
 
 
 def edges_in(
-    grey: Plane, region: Plane, inner: Plane | None, tiles: Sequence[Box], noise: float, *, faint: bool = False
+    grey: Plane, region: Plane, product: Plane | None, tiles: Sequence[Box], noise: float, *, faint: bool = False
 ) -> Edges:
     """Return the edge pixels of some tiles of an (H, W) plane that lie within the region (> 0).
 
-    `inner` (> 0) says which are the product's own; None = all. `noise` is its sigma in levels: what is not clearly
-    above it is no edge, and what it adds to an edge's height is taken off. `faint` takes edges of half the height too:
-    for pictures that have no others.
+    `product` (1 = product, else 0) says which are its own: those within it, outline left out; None = all. `noise` is
+    its sigma in levels: what is not clearly above it is no edge, and what it adds to an edge's height is taken off.
+    `faint` takes edges of half the height too: for pictures that have no others.
     """
     if not tiles:
         return _NO_EDGES
     strip = _strip(grey, tiles, replicate=True).astype(np.float32)
-    smooth = np.asarray(cv2.GaussianBlur(strip, (7, 7), _SMOOTHING_PX), dtype=np.float32)
+    smooth = np.asarray(cv2.GaussianBlur(strip, (7, 7), _SMOOTHING_PX, dst=strip), dtype=np.float32)
     across = np.asarray(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125), dtype=np.float32)
     down = np.asarray(cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=0.125), dtype=np.float32)
     slope = np.asarray(cv2.magnitude(across, down), dtype=np.float32)
     window = np.ones((REACH_PX, REACH_PX), np.uint8)
-    height = cv2.dilate(smooth, window) - cv2.erode(smooth, window) - np.float32(_NOISE_SHARE * noise)
+    highest = np.asarray(cv2.dilate(smooth, window), dtype=np.float32)
+    height = np.asarray(cv2.subtract(highest, cv2.erode(smooth, window), dst=highest), dtype=np.float32)
+    added = _NOISE_SHARE * noise
     asked = _strip(region, tiles, replicate=False) > 0
     cells = asked.reshape(len(tiles), _CELL_PX, _CELL_PX)
     cells[:, :PAD_PX] = cells[:, -PAD_PX:] = cells[:, :, :PAD_PX] = cells[:, :, -PAD_PX:] = False
     strength = 0.5 if faint else 1.0
     asked &= slope > max(strength * _MIN_SLOPE_LEVELS, 1.5 * noise)
-    asked &= height > max(strength * _MIN_RANGE_LEVELS, _CLEAR_OF_NOISE * noise)
-    slope, height, smooth = slope.ravel(), height.ravel(), smooth.ravel()
+    asked &= height > max(strength * _MIN_RANGE_LEVELS, _CLEAR_OF_NOISE * noise) + added
     at = np.flatnonzero(asked)
+    slope, smooth = slope.ravel(), smooth.ravel()
     gx, gy, steep = across.ravel()[at], down.ravel()[at], slope[at]
     direction = _directions(gx, gy)
     step = _STEPS_ALONG[direction]
+    peaks = np.flatnonzero((steep >= slope[at - step]) & (steep > slope[at + step]))
+    at, direction, gx, gy = at[peaks], direction[peaks], gx[peaks], gy[peaks]
+    tall = height.ravel()[at] - np.float32(added)
     # an edge cannot climb higher within the window than its own slope allows: more belongs to a steeper one nearby
-    climbs = height[at] <= np.float32(_RUN_SLACK * (REACH_PX - 1)) * (np.abs(gx) + np.abs(gy))
-    peaks = np.flatnonzero(climbs & (steep >= slope[at - step]) & (steep > slope[at + step]))
-    at, direction = at[peaks], direction[peaks]
+    climbs = tall <= np.float32(_RUN_SLACK * (REACH_PX - 1)) * (np.abs(gx) + np.abs(gy))
     # a thin stroke rises and falls within the window: blurred as much it has half the width, so only steps are asked
     beyond = _BEYOND[direction]
-    steps = np.flatnonzero(np.abs(smooth[at + beyond] - smooth[at - beyond]) >= _MIN_STEP_SHARE * height[at])
+    steps = np.flatnonzero(climbs & (np.abs(smooth[at + beyond] - smooth[at - beyond]) >= _MIN_STEP_SHARE * tall))
     at, direction = at[steps], direction[steps]
-    own = np.ones(at.size, dtype=bool) if inner is None else _strip(inner, tiles, replicate=False).ravel()[at] > 0
-    return Edges(height[at], slope[at], direction, at // (_CELL_PX * _CELL_PX), own)
+    own = np.ones(at.size, dtype=bool) if product is None else _within(product, tiles).ravel()[at] > 0
+    return Edges(tall[steps], slope[at], direction, at // (_CELL_PX * _CELL_PX), own)
+
+
+def _within(product: Plane, tiles: Sequence[Box]) -> Plane:
+    """Return the strip of a product (1, else 0) without its outline; beyond the picture it goes on."""
+    reach = np.ones((2 * PAD_PX - 3,) * 2, np.uint8)
+    return np.asarray(cv2.erode(_strip(product, tiles, replicate=True), reach), dtype=np.uint8)
 
 
 def _directions(gx: Floats, gy: Floats) -> NDArray[np.int8]:
     """Return the nearest of 0, 45, 90 and 135 degrees as 0..3."""
     wide, high = np.abs(gx), np.abs(gy)
-    slanted = np.where((gx > 0) == (gy > 0), np.int8(1), np.int8(3))
-    upright = np.where(wide < _TAN_22_5 * high, np.int8(2), slanted)
-    return np.where(high <= _TAN_22_5 * wide, np.int8(0), upright)
+    level, upright = high <= _TAN_22_5 * wide, wide < _TAN_22_5 * high
+    rising = (gx > 0) == (gy > 0)
+    kind = level.view(np.uint8) + 2 * upright.view(np.uint8) + 4 * rising.view(np.uint8)
+    return np.asarray(_DIRECTION_OF[kind], dtype=np.int8)
 
 
 def _strip(plane: Plane, tiles: Sequence[Box], *, replicate: bool) -> Plane:

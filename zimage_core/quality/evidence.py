@@ -19,8 +19,8 @@ from zimage_core.errors import QualityError
 from zimage_core.imaging.composite import OPAQUE_ALPHA, VISIBLE_ALPHA, placed_premultiplied
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Plane, Rgb, Rgba
-from zimage_core.quality.alignment import Likeness, Standing, likeness_of, refine
-from zimage_core.quality.comparison import Pair, Structure, laid_in, pair_of, structure_of
+from zimage_core.quality.alignment import Likeness, Shown, Standing, likeness_of, refine, shown_of
+from zimage_core.quality.comparison import Pair, Structure, pair_at, pair_of, structure_of
 from zimage_core.quality.edges import noise_levels
 from zimage_core.quality.rasters import halved
 from zimage_core.quality.reading import Reader
@@ -111,9 +111,31 @@ class Evidence:
         return np.asarray(cv2.cvtColor(self.given.attempt_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
     @cached_property
+    def half_grey(self) -> Plane:
+        """The attempt's luma at half of its sides, (H // 2, W // 2) uint8, at least 1 px."""
+        return halved(self.grey)
+
+    @cached_property
+    def quarter_grey(self) -> Plane:
+        """The attempt's luma at a quarter of its sides, (H // 4, W // 4) uint8, at least 1 px."""
+        return halved(self.half_grey)
+
+    @cached_property
+    def finished_grey(self) -> Plane:
+        """The finished picture's luma (Rec. 601), (H, W) uint8."""
+        if self.given.finished_rgb is self.given.attempt_rgb:
+            return self.grey
+        return np.asarray(cv2.cvtColor(self.given.finished_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+    @cached_property
+    def half(self) -> Rgb:
+        """The attempt at half of its sides, (H // 2, W // 2, 3) uint8, at least 1 px."""
+        return halved(self.given.attempt_rgb)
+
+    @cached_property
     def quarter(self) -> Rgb:
         """The attempt at a quarter of its sides, at least 1 px: grain is averaged away, (H / 4, W / 4, 3) uint8."""
-        return halved(halved(self.given.attempt_rgb))
+        return halved(self.half)
 
     @cached_property
     def product_beside_photo(self) -> tuple[Rgb, Rgb] | None:
@@ -184,7 +206,11 @@ class Evidence:
     @cached_property
     def likeness(self) -> Likeness | None:
         """The product as the photo shows it, reduced; None without a photo."""
-        return None if self.given.cutout is None else likeness_of(self.given.cutout)
+        return None if self._shown is None else likeness_of(self._shown)
+
+    @cached_property
+    def _shown(self) -> Shown | None:
+        return None if self.given.cutout is None else shown_of(self.given.cutout)
 
     @cached_property
     def standing(self) -> Standing | None:
@@ -193,7 +219,7 @@ class Evidence:
             return None
         seen = self._before_backdrop.alpha
         shown = None if seen is None else _shown_box(seen)
-        return find(self.given.attempt_rgb, self.likeness, shown)
+        return find(self.given.attempt_rgb, self.grey, self.likeness, shown)
 
     @cached_property
     def comparison(self) -> tuple[Pair, Structure] | None:
@@ -214,10 +240,8 @@ class Evidence:
         return known if moved is None or moved[1].value <= known[1].value else moved
 
     def _compared_at(self, placement: Placement) -> tuple[Pair, Structure] | None:
-        if self.given.cutout is None:
-            return None
-        product = laid_in(self.given.cutout, placement, self.width_px, self.height_px)
-        return None if product is None else _compared(pair_of(self.given.attempt_rgb, *product))
+        pair = None if self._shown is None else pair_at(self.given.attempt_rgb, self._shown, placement)
+        return None if pair is None else _compared(pair)
 
     @cached_property
     def product_box(self) -> Box | None:

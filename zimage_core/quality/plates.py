@@ -7,6 +7,7 @@ around them, and not the backdrop. Colours, not greys: red paint may be as light
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Final
 
 import cv2
@@ -44,13 +45,15 @@ def painted_plates(rgb: Rgb) -> tuple[Box, ...]:
         return ()
     part = rgb[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
     first = np.ascontiguousarray(part[::_BLOCK_PX, ::_BLOCK_PX])
-    off = cv2.absdiff(part, cv2.resize(first, part.shape[1::-1], interpolation=cv2.INTER_NEAREST))
-    spread = cv2.max(cv2.max(off[..., 0], off[..., 1]), off[..., 2])
+    wide = cv2.resize(first, (part.shape[1], rows), interpolation=cv2.INTER_NEAREST)
+    spread = reduce(cv2.max, (cv2.absdiff(part[line::_BLOCK_PX], wide) for line in range(_BLOCK_PX)))
     shown = (first > _BLACKEST).any(axis=2) & (first < _WHITEST).any(axis=2)
     found: list[Box] = []
     for grain in _GRAINS:
-        uneven = cv2.resize((spread > grain).view(np.uint8) * 255, (columns, rows), interpolation=cv2.INTER_AREA)
-        even = (uneven == 0) & shown
+        strays = cv2.threshold(spread, grain, 255, cv2.THRESH_BINARY)[1]
+        uneven = np.asarray(cv2.resize(strays, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        uneven = uneven.reshape(rows, columns, 3)
+        even = ((uneven[..., 0] | uneven[..., 1] | uneven[..., 2]) == 0) & shown
         for paint in _paints(first[even], grain):
             differing = np.abs(first.astype(np.int16) - np.array(paint, np.int16)).max(axis=2)
             found += _boxes_of(even & (differing <= grain), differing)
@@ -59,7 +62,8 @@ def painted_plates(rgb: Rgb) -> tuple[Box, ...]:
 
 def _paints(colours: NDArray[np.uint8], grain: int) -> list[Colour]:
     """Return those of (N, 3) colours that many even blocks have and few have those nearby: a tone runs through all."""
-    packed = colours.astype(np.int32) @ np.array((65536, 256, 1), np.int32)
+    red, green, blue = (colours[:, channel].astype(np.int32) for channel in range(3))
+    packed = (red << 16) | (green << 8) | blue
     keys, counts = np.unique(packed, return_counts=True)
     known = np.stack((keys >> 16, keys >> 8 & 255, keys & 255), axis=1)
     found: list[Colour] = []
@@ -76,7 +80,7 @@ def _paints(colours: NDArray[np.uint8], grain: int) -> list[Colour]:
 def _boxes_of(painted: Bools, differing: NDArray[np.int16]) -> list[Box]:
     """Return the boxes of one paint; `differing` says by how many levels each block is of another colour."""
     rows, columns = painted.shape
-    blocks = painted.astype(np.uint8)
+    blocks = painted.view(np.uint8)
     reach = max(_LETTERING_BLOCKS)
     wide = cv2.copyMakeBorder(blocks, reach, reach, reach, reach, cv2.BORDER_CONSTANT)
     joined = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones(_LETTERING_BLOCKS, np.uint8))[reach:-reach, reach:-reach]

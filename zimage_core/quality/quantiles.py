@@ -18,7 +18,7 @@ def quantile(values: NDArray[Any], share: float) -> float:
         raise ValueError("there is no quantile of no values")
     position = share * (values.size - 1)
     low = min(math.floor(position), values.size - 1)
-    high = min(low + 1, values.size - 1)
-    sorted_there = np.partition(values, (low, high), axis=None)
-    below, above = float(sorted_there[low]), float(sorted_there[high])
+    sorted_there = np.partition(values, low, axis=None)
+    below = float(sorted_there[low])
+    above = float(sorted_there[low + 1 :].min()) if low + 1 < values.size else below
     return below + (above - below) * (position - low)

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zimage_core.domain import Box, Placement
-from zimage_core.imaging.pixels import Rgb
+from zimage_core.imaging.pixels import Plane, Rgb
 from zimage_core.quality.alignment import LEVELS, Likeness, Standing, refine, refined
 from zimage_core.quality.colour import lab_of
+from zimage_core.quality.rasters import reduced
 
 Floats = NDArray[np.float32]
 
@@ -35,13 +36,13 @@ _FAR_APART: Final = 40.0
 _COLOUR_WEIGHT: Final = 0.005
 
 
-def find(picture_rgb: Rgb, likeness: Likeness, silhouette: Box | None = None) -> Standing | None:
+def find(picture_rgb: Rgb, grey: Plane, likeness: Likeness, silhouette: Box | None = None) -> Standing | None:
     """Return where something like the product stands in a picture of which nothing is known; None where nothing does.
 
+    `grey` is the picture's luma.
     `silhouette` is the box of what stands before a plain backdrop, where someone has found it: it is tried first.
     Scale and shift only: a product that was turned is not found.
     """
-    grey = np.asarray(cv2.cvtColor(picture_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
     tried: list[tuple[float, Standing]] = []
     if silhouette is not None:
         first = refine(grey, likeness, _over(silhouette, likeness))
@@ -97,7 +98,7 @@ def _everywhere(picture_rgb: Rgb, likeness: Likeness) -> list[Placement]:
     height, width = picture_rgb.shape[:2]
     shrink = min(1.0, _SEARCH_PX / min(height, width))
     size = (max(8, round(width * shrink)), max(8, round(height * shrink)))
-    small = cv2.resize(picture_rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = reduced(picture_rgb, *size).astype(np.float32)
     ground = np.median(small.reshape(-1, 3), axis=0).astype(np.float32)
     outlines = _edges(small)
     tall, wide = likeness.alpha.shape

@@ -2,18 +2,22 @@
 
 Strokes change the tone in more than one direction within a small cell; shading, shadows, horizons and table edges
 change it in one or hardly at all. So the weaker of the two directions is measured, cell by cell. What has structure
-(wood, linen, leaves) answers yes: this only spares plain ground the detector.
+(wood, linen, leaves) answers yes: this only spares plain ground the detector, in part or altogether.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Any, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from zimage_core.imaging.pixels import Plane, Rgb
+from zimage_core.domain import Box
+from zimage_core.imaging.pixels import Plane
 from zimage_core.quality.edges import Bools, Floats
+from zimage_core.quality.rasters import reduced
 
 _LONG_SIDE_PX: Final = 512
 _CELL_PX: Final = 16
@@ -21,28 +25,45 @@ _CLEARANCE_PX: Final = 6
 _LEAST_SLOPE: Final = 0.6
 """Levels per px in the weaker direction: of 24 plain stages 5 have it somewhere, of those with a mark of 15 % all."""
 _LEAST_CELLS: Final = 2
+_SPARE_CELLS: Final = 4  # a line of writing goes on where its strokes are fainter
 
 
-def could_bear_writing(rgb: Rgb, allowed: Bools) -> bool:
-    """Tell whether an (H, W, 3) picture has strokes outside of `allowed`, (H, W) bool: where writing may stand."""
-    return int((crossing_slopes(rgb, allowed) >= _LEAST_SLOPE).sum()) >= _LEAST_CELLS
+def where_writing_could_be(grey: Plane, allowed: Bools) -> Box | None:
+    """Return a box with room to spare around all strokes of an (H, W) plane outside of `allowed`; None without any.
+
+    `allowed` (H, W) bool is where writing may stand.
+    """
+    cells = crossing_slopes(grey, allowed) >= _LEAST_SLOPE
+    if int(cells.sum()) < _LEAST_CELLS:
+        return None
+    first, last = [], []
+    for axis, side in ((0, grey.shape[1]), (1, grey.shape[0])):
+        at, per_cell = np.flatnonzero(cells.any(axis=axis)), side / cells.shape[1 - axis]
+        first.append(max(0, math.floor((int(at[0]) - _SPARE_CELLS) * per_cell)))
+        last.append(min(side, math.ceil((int(at[-1]) + 1 + _SPARE_CELLS) * per_cell)))
+    return Box(first[0], first[1], last[0] - first[0], last[1] - first[1])
 
 
-def crossing_slopes(rgb: Rgb, allowed: Bools) -> Floats:
+def crossing_slopes(grey: Plane, allowed: Bools) -> Floats:
     """Return the RMS slope in each cell's weaker direction, levels per px of the picture at 512 px; 0 where allowed."""
-    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
     scale = min(1.0, _LONG_SIDE_PX / max(grey.shape))
     columns, rows = (max(1, round(side * scale / _CELL_PX)) for side in grey.shape[::-1])
     size = (columns * _CELL_PX, rows * _CELL_PX)
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    hidden: Plane = np.asarray(cv2.resize(allowed.view(np.uint8) * 255, size, interpolation=cv2.INTER_AREA), np.uint8)
-    free = cv2.dilate(hidden, np.ones((2 * _CLEARANCE_PX + 1,) * 2, np.uint8)) == 0
+    small = reduced(grey, *size).astype(np.float32)
+    hidden = reduced(allowed.view(np.uint8) * np.uint8(255), *size)
+    near = cv2.dilate(hidden, np.ones((2 * _CLEARANCE_PX + 1,) * 2, np.uint8))
+    free = cv2.threshold(near, 0, 1, cv2.THRESH_BINARY_INV)[1].astype(np.float32)
     smooth = cv2.GaussianBlur(small, (5, 5), 1.0)
-    across = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125) * free
-    down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=0.125) * free
-    xx, yy, xy = (
-        cv2.resize(product, (columns, rows), interpolation=cv2.INTER_AREA)
-        for product in (across * across, down * down, across * down)
+    across, down = (
+        cv2.multiply(cv2.Sobel(smooth, cv2.CV_32F, *way, ksize=3, scale=0.125), free) for way in ((1, 0), (0, 1))
     )
+    products = (cv2.multiply(*pair) for pair in ((across, across), (down, down), (across, down)))
+    xx, yy, xy = (_per_cell(product, rows, columns) for product in products)
     weaker = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
     return np.asarray(np.sqrt(np.maximum(weaker, 0.0)), dtype=np.float32)
+
+
+def _per_cell(plane: NDArray[Any], rows: int, columns: int) -> Floats:
+    """Return the mean of each cell."""
+    by_row = plane.reshape(rows, _CELL_PX, -1).sum(axis=1)
+    return np.asarray(by_row.reshape(rows, columns, _CELL_PX).sum(axis=2) / np.float32(_CELL_PX**2), dtype=np.float32)

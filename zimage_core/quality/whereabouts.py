@@ -18,6 +18,7 @@ from zimage_core.imaging.outline import depth_of, outline_points, soft_ratio, we
 from zimage_core.imaging.pixels import Plane, Rgb
 from zimage_core.imaging.silhouette import Silhouette, find_silhouette
 from zimage_core.quality.alignment import Likeness
+from zimage_core.quality.rasters import reduced
 
 _SIDE_PX: Final = 400
 _MIN_BORDER_RATIO: Final = 0.6
@@ -45,7 +46,7 @@ def before_a_plain_backdrop(rgb: Rgb) -> Whereabouts:
     height, width = rgb.shape[:2]
     shrink = min(1.0, _SIDE_PX / max(height, width))
     size = (max(16, round(width * shrink)), max(16, round(height * shrink)))
-    small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    small = reduced(rgb, *size)
     backdrop = find_backdrop(small)
     if backdrop.border_ratio < _MIN_BORDER_RATIO or backdrop.noise > _MAX_NOISE:
         return Whereabouts(None, "The backdrop is not plain, so the product cannot be told from it.")

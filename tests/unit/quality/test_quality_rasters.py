@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from zimage_core.quality.rasters import halved
+from zimage_core.quality.rasters import halved, reduced
 
 
 @pytest.mark.parametrize("shape", [(8, 6), (9, 7), (8, 6, 3), (9, 7, 4)])
@@ -22,3 +23,15 @@ def test_every_pixel_is_the_mean_of_four(shape: tuple[int, ...]) -> None:
 
 def test_a_single_line_stays_one() -> None:
     assert halved(np.full((1, 5), 77, dtype=np.uint8)).tolist() == [[77, 77]]
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [((256, 256), (1024, 1024)), ((150, 200), (800, 600)), ((33, 40), (500, 333))]
+)
+def test_reducing_in_steps_is_reducing_at_once(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(4).random(shape, dtype=np.float32) * np.float32(255.0)
+    pixels = cv2.GaussianBlur(noise, (0, 0), 6.0)
+    at_once = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+    assert np.abs(reduced(pixels, *size) - at_once).max() < 0.5
+    assert np.abs(reduced(pixels.astype(np.uint8), *size) - (at_once - 0.5)).max() < 2.0

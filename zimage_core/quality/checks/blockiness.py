@@ -45,7 +45,7 @@ def blockiness(grey: Plane) -> float:
 
 
 def _excess(lines: Plane) -> float:
-    steps = np.minimum(cv2.absdiff(lines[:, 1:], lines[:, :-1]), np.uint8(_STEEPEST))
+    steps = cv2.threshold(cv2.absdiff(lines[:, 1:], lines[:, :-1]), _STEEPEST, 0, cv2.THRESH_TRUNC)[1]
     width = steps.shape[1] // _BLOCK_PX * _BLOCK_PX
     inside = cv2.inRange(lines[:, :width], np.array(_BLACKEST + 1, np.uint8), np.array(_WHITEST - 1, np.uint8))
     counted = cv2.bitwise_and(steps[:, :width], inside)

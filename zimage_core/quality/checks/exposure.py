@@ -26,6 +26,7 @@ SHIFT = "exposure_shift"
 _BRIGHT_QUANTILE: Final = 0.95
 _SLOPE_LEVELS: Final = 16  # how far below the clipping level the histogram tells what would have been there anyway
 _MIN_SHARE: Final = 0.01
+_LINES: Final = slice(None, None, 2)  # every second line is asked for its tones: hundreds of thousands of pixels
 _BLACK_LIGHT: Final = 0.004  # linear light added to both sides: reflections in black say nothing of the exposure
 _QUANTILES: Final = np.linspace(0.1, 0.9, 9)
 
@@ -36,10 +37,11 @@ def measure_clipped(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     Where nobody knows the product, it is asked of all that is not white backdrop.
     """
     level = rubric.checks.exposure_clipped.level
-    product, where = evidence.product, evidence.product_window
-    known = product is not None and bool(product[where].any())
-    lightest = _lightest(evidence.given.attempt_rgb[where] if known else evidence.given.attempt_rgb)
-    asked = product[where].view(np.uint8) if product is not None and known else _not_backdrop(lightest, level)
+    product = _product_lines(evidence)
+    rgb = evidence.given.attempt_rgb
+    lightest = _lightest(rgb if product is None else rgb[evidence.product_window][_LINES])
+    asked = _not_backdrop(lightest, level) if product is None else product
+    known = product is not None
     count = int(cv2.countNonZero(asked))
     if count < _MIN_SHARE * asked.size and not known:
         return (not_applicable(CLIPPED, "There is nothing but white to judge the exposure by."),)
@@ -49,10 +51,17 @@ def measure_clipped(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     return (measured(rubric, CLIPPED, value, "share", f"{value:.0%} of {what} is lost in white."),)
 
 
+def _product_lines(evidence: Evidence) -> Plane | None:
+    """Return every second line of the product in its window (1, else 0); None where nobody knows it or it is hidden."""
+    if evidence.product is None:
+        return None
+    lines = evidence.product[evidence.product_window][_LINES].view(np.uint8)
+    return lines if cv2.countNonZero(lines) else None
+
+
 def _lightest(rgb: Rgb) -> Plane:
     """Return the largest of each pixel's channels, (H, W) uint8."""
-    red, green, blue = cv2.split(rgb)
-    return np.asarray(cv2.max(cv2.max(red, green), blue), dtype=np.uint8)
+    return np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
 
 
 def lost_in_white(histogram: NDArray[Any], level: int) -> float:
@@ -78,10 +87,11 @@ def _not_backdrop(lightest: Plane, level: int) -> Plane:
 
 def measure_dark(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     """Return the lightness (CIE L*) that the lightest 5 % of the product reach: black lacquer has highlights."""
-    product, where = evidence.product, evidence.product_window
-    if product is None or not product[where].any():
+    product = _product_lines(evidence)
+    if product is None:
         return (not_applicable(DARK, "Nobody knows where the product is."),)
-    histogram = cv2.calcHist([evidence.grey[where]], [0], product[where].view(np.uint8), [256], [0, 256]).ravel()
+    grey = evidence.grey[evidence.product_window][_LINES]
+    histogram = cv2.calcHist([grey], [0], product, [256], [0, 256]).ravel()
     reached = np.cumsum(histogram, dtype=np.float64) / histogram.sum(dtype=np.float64)
     value = lightness(min(255, int(np.searchsorted(reached, _BRIGHT_QUANTILE))))
     return (measured(rubric, DARK, value, "L*", f"The lightest parts of the product reach L* {value:.0f} of 100."),)

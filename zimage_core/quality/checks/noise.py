@@ -65,8 +65,9 @@ def noise_level(rgb: Rgb, quarter: Rgb, asked: NDArray[np.bool_]) -> float:
     raster = SQUARE_PX // _RASTER_PX
     chosen = np.flatnonzero(asked)
     chosen = chosen[:: -(-chosen.size // _MOST_SQUARES)]
-    covariance = _covariance(quarter[: rows * raster, : columns * raster], (columns, rows))
-    spreads = _smallest_eigenvalues(covariance.reshape(6, -1)[:, chosen].astype(np.float64))
+    squares = quarter[: rows * raster, : columns * raster].reshape(rows, raster, columns, raster, 3)
+    covariance = _covariance(squares[chosen // columns, :, chosen % columns].reshape(chosen.size, -1, 3))
+    spreads = _smallest_eigenvalues(covariance.astype(np.float64))
     colour = np.sqrt(quantile(np.maximum(spreads, 0.0), _CALMEST))
     static = quantile(_pixel_steps(picture, (columns, rows)).ravel()[chosen], _CALMEST) / _RASTER_PX
     return float(max(colour, static))
@@ -80,16 +81,16 @@ def _asked(evidence: Evidence) -> NDArray[np.bool_]:
         return np.ones((rows, columns), dtype=np.bool_)
     raster = SQUARE_PX // _RASTER_PX
     sampled = alpha[: rows * SQUARE_PX : _RASTER_PX, : columns * SQUARE_PX : _RASTER_PX]
-    return np.asarray(~sampled.reshape(rows, raster, columns, raster).any(axis=(1, 3)))
+    by_row = np.ascontiguousarray(sampled).reshape(rows, raster, -1).max(axis=1)
+    return np.asarray(by_row.reshape(rows, columns, raster).max(axis=2) == 0)
 
 
-def _covariance(small: Rgb, squares: tuple[int, int]) -> Float:
-    """Return the covariance of the colours of the 4 px raster in every square: rr, rg, rb, gg, gb, bb; (6, ...)."""
-    channels = [np.asarray(channel, dtype=np.float32) for channel in cv2.split(small.astype(np.float32))]
-    red, green, blue = (_per_square(channel, squares) for channel in channels)
-    products = [_per_square(channels[i] * channels[j], squares) for i, j in _PAIRS]
-    means = (red * red, red * green, red * blue, green * green, green * blue, blue * blue)
-    return np.stack([product - mean for product, mean in zip(products, means, strict=True)])
+def _covariance(squares: Rgb) -> Float:
+    """Return the covariance of the colours in each of (N, pixels, 3) squares: rr, rg, rb, gg, gb, bb; (6, N)."""
+    channels = np.ascontiguousarray(squares.transpose(2, 0, 1)).astype(np.float32)
+    channels -= channels.mean(axis=2, keepdims=True)
+    products = np.stack([np.einsum("nk,nk->n", channels[i], channels[j]) for i, j in _PAIRS])
+    return np.asarray(products / squares.shape[1], dtype=np.float32)
 
 
 def _smallest_eigenvalues(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,12 +108,10 @@ def _smallest_eigenvalues(covariance: NDArray[np.float64]) -> NDArray[np.float64
 def _pixel_steps(picture: Rgb, squares: tuple[int, int]) -> Float:
     """Return per square how far a pixel is at least from its right and its lower neighbour (green), on average."""
     green = picture[..., 1]
-    at = green[1::_RASTER_PX, 1::_RASTER_PX]
-    right, below = green[1::_RASTER_PX, 2::_RASTER_PX], green[2::_RASTER_PX, 1::_RASTER_PX]
-    steps = np.minimum(cv2.absdiff(at, right), cv2.absdiff(at, below))
-    return _per_square(np.minimum(steps, _STEEPEST).astype(np.float32), squares)
-
-
-def _per_square(plane: Float, squares: tuple[int, int]) -> Float:
-    """Return the mean of every square; `squares` is (columns, rows)."""
-    return np.asarray(cv2.resize(plane, squares, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    at = np.ascontiguousarray(green[1::_RASTER_PX, 1::_RASTER_PX])
+    right = np.ascontiguousarray(green[1::_RASTER_PX, 2::_RASTER_PX])
+    below = np.ascontiguousarray(green[2::_RASTER_PX, 1::_RASTER_PX])
+    least = cv2.min(cv2.absdiff(at, right), cv2.absdiff(at, below))
+    steps = cv2.threshold(least, _STEEPEST, 0, cv2.THRESH_TRUNC)[1]
+    mean = cv2.resize(steps.astype(np.float32), squares, interpolation=cv2.INTER_AREA)
+    return np.asarray(mean, dtype=np.float32)

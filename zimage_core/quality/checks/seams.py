@@ -22,6 +22,8 @@ from zimage_core.domain import Box, Finding
 from zimage_core.imaging.pixels import Plane
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.findings import measured
+from zimage_core.quality.quantiles import quantile
+from zimage_core.quality.rasters import reduced
 from zimage_core.quality.rubric import Rubric
 
 NAME = "seams"
@@ -82,17 +84,20 @@ def worst_seam(grey: Plane, alpha: Plane | None) -> tuple[float, str, Box] | Non
     height, width = grey.shape
     shrink = min(1.0, _SIDE_PX / max(height, width))
     size = (max(2 * _BLOCK_PX, round(width * shrink)), max(2 * _BLOCK_PX, round(height * shrink)))
-    small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    cover = None if alpha is None else np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    upright = _steps(small, cover)
-    level = _steps(np.ascontiguousarray(small.T), None if cover is None else np.ascontiguousarray(cover.T))
-    seams = [*_rectangles(upright, level), *_joints(upright, level, size)] or _rims(small, cover)
+    small, cover = reduced(grey, *size), None if alpha is None else reduced(alpha, *size)
+    turned, turned_cover = _transposed(small), None if cover is None else _transposed(cover)
+    upright, level = _steps(small, cover), _steps(turned, turned_cover)
+    seams = [*_rectangles(upright, level), *_joints(upright, level, size)] or _rims(small, turned, cover)
     if not seams:
         return None
     levels, kind, (left, top, right, bottom) = max(seams, key=lambda seam: seam[0])
     across, down = width / size[0], height / size[1]
     box = Box(round(left * across), round(top * down), round((right - left) * across), round((bottom - top) * down))
     return levels, kind, box
+
+
+def _transposed(plane: Plane) -> Plane:
+    return np.asarray(cv2.transpose(plane), dtype=np.uint8)
 
 
 # ---------------------------------------------------------------- steps
@@ -127,21 +132,21 @@ def _marked(means: Floats, seen: Bools) -> tuple[Floats, Bools]:
     width = means.shape[1]
     step = np.zeros_like(means)
     step[:, 2:-1] = (means[:, 2:-1] + means[:, 3:] - means[:, :-3] - means[:, 1:-2]) / 2
+    size = np.abs(step)
+    noise = quantile(size[seen], 0.5) / 0.6745 if seen.any() else 0.0
+    high = seen & (size >= max(_LEAST_LEVELS, _NOISE_FACTOR * noise)) & (size <= _MOST_LEVELS)
+    high[:, :8] = high[:, width - 8 :] = False
+    if not high.any():
+        return step, high
     wide = np.zeros_like(means)
     ahead, behind = (sum(means[:, 7 + o : width - 7 + o] for o in offs) / 3 for offs in ((3, 4, 5), (-4, -5, -6)))
     wide[:, 7 : width - 7] = ahead - behind
-    size = np.abs(step)
-    others = size.copy()
     lone = np.ones((1, 2 * _FLANK_PX + 1), np.uint8)
     lone[0, _FLANK_PX - 2 : _FLANK_PX + 3] = 0  # the step itself reaches so far
-    calm = cv2.dilate(others, lone) <= _CALM_SHARE * size
+    calm = cv2.dilate(size, lone) <= _CALM_SHARE * size
     peak = size >= cv2.dilate(size, np.ones((1, 5), np.uint8))
-    noise = float(np.median(size[seen])) / 0.6745 if seen.any() else 0.0
-    least = max(_LEAST_LEVELS, _NOISE_FACTOR * noise)
     holds = (wide * step > 0) & (np.abs(wide) > 0.5 * size) & (np.abs(wide) < 1.8 * size)
-    edge = np.zeros_like(seen)
-    edge[:, 8 : width - 8] = True
-    return step, np.asarray(seen & edge & calm & peak & holds & (size >= least) & (size <= _MOST_LEVELS))
+    return step, np.asarray(high & calm & peak & holds)
 
 
 def _runs(step: Floats, marked: Bools, seen: Bools, column: int) -> list[Step]:
@@ -209,13 +214,18 @@ def _joints(upright: list[Step], level: list[Step], size: tuple[int, int]) -> li
     return found
 
 
-def _rims(plane: Plane, cover: Plane | None) -> list[Seam]:
-    """Return the rectangle whose four sides stand out, each averaged over all ground that is seen; [] if none does."""
+def _rims(plane: Plane, turned: Plane, cover: Plane | None) -> list[Seam]:
+    """Return the rectangle whose four sides stand out, each averaged over all ground that is seen; [] if none does.
+
+    `turned` is the plane transposed.
+    """
     if min(plane.shape) <= _RIM_GROUND_PX:
         return []
-    bare = np.zeros_like(plane) if cover is None else cv2.dilate(cover, np.ones((2 * _CLEARANCE_PX + 1,) * 2, np.uint8))
-    seen = np.asarray(bare < 8)
-    sides = [*_outer_steps(plane, seen), *_outer_steps(np.ascontiguousarray(plane.T), np.ascontiguousarray(seen.T))]
+    bare = np.ones_like(plane)
+    if cover is not None:
+        near = cv2.dilate(cover, np.ones((2 * _CLEARANCE_PX + 1,) * 2, np.uint8))
+        bare = np.asarray(cv2.threshold(near, 7, 1, cv2.THRESH_BINARY_INV)[1], dtype=np.uint8)
+    sides = [*_outer_steps(plane, bare), *_outer_steps(turned, _transposed(bare))]
     inward = np.array([sides[0][0], -sides[1][0], sides[2][0], -sides[3][0]])
     heights = np.abs(inward)
     clear = heights / np.array([noise for _, noise, _ in sides])
@@ -229,17 +239,22 @@ def _rims(plane: Plane, cover: Plane | None) -> list[Seam]:
     return [(float(np.median(heights)), "rectangle", (left, top, right, bottom))]
 
 
-def _outer_steps(plane: Plane, seen: Bools) -> list[tuple[float, float, int]]:
-    """Return (levels, noise, column) of the highest upright step near the left and near the right border."""
+def _outer_steps(plane: Plane, bare: Plane) -> list[tuple[float, float, int]]:
+    """Return (levels, noise, column) of the highest upright step near the left and near the right border.
+
+    `bare` is 1 where ground is seen, else 0.
+    """
     width = plane.shape[1]
-    both = seen[:, 1:] & seen[:, :-1]
-    rows = both.sum(axis=0)
-    change = np.where(both, plane[:, 1:].astype(np.int16) - plane[:, :-1], 0).sum(axis=0) / np.maximum(rows, 1)
+    both = cv2.bitwise_and(bare[:, 1:], bare[:, :-1])
+    steps = cv2.multiply(cv2.subtract(plane[:, 1:], plane[:, :-1], dtype=cv2.CV_32F), both, dtype=cv2.CV_32F)
+    every_row = np.ones(plane.shape[0], np.float32)
+    rows = every_row @ both.astype(np.float32)
+    change = (every_row @ steps).astype(np.float64) / np.maximum(rows, 1)
     change[rows < _RIM_SEEN_RATIO * plane.shape[0]] = 0.0
     weight = 1.0 - np.abs(np.arange(1 - _RIM_REACH_PX, _RIM_REACH_PX)) / _RIM_REACH_PX
     step = np.convolve(change, weight, "same")  # mean of the reach behind less that before
     step -= np.convolve(step, np.full(_RIM_GROUND_PX, 1.0 / _RIM_GROUND_PX), "same")
-    noise = max(0.1, float(np.median(np.abs(step))) / 0.6745)
+    noise = max(0.1, quantile(np.abs(step), 0.5) / 0.6745)
     zone, skip = round(_RIM_ZONE * width), 2 * _RIM_REACH_PX
     found = []
     for first, last in ((skip, zone), (width - zone, width - skip)):

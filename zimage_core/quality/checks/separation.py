@@ -17,7 +17,7 @@ from zimage_core.quality.quantiles import quantile
 from zimage_core.quality.rubric import Rubric
 
 NAME = "separation"
-_POINTS = 1500
+_POINTS = 1000
 _MIN_POINTS = 60
 _RIM_PX = 8
 _STEP_RATIO = 0.005  # how far from the outline colour is taken, over the short side
@@ -57,7 +57,7 @@ def _pairs(alpha: NDArray[np.uint8], step_px: float) -> tuple[NDArray[np.int64],
     if not contours:
         return np.zeros((0, 2), np.int64), np.zeros((0, 2), np.int64)
     outline = np.concatenate([contour[:, 0] for contour in contours]).astype(np.float64)
-    outline = outline[:: max(1, len(outline) // _POINTS)]
+    outline = outline[:: -(-len(outline) // _POINTS)]
     # which way is in changes slowly along an outline: half the raster is enough to tell
     half = cv2.resize(alpha, ((alpha.shape[1] + 1) // 2, (alpha.shape[0] + 1) // 2), interpolation=cv2.INTER_LINEAR)
     slope = cv2.GaussianBlur(half, (0, 0), 1.0)

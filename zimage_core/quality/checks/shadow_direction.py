@@ -20,6 +20,7 @@ from zimage_core.imaging.composite import VISIBLE_ALPHA, visible_box
 from zimage_core.imaging.pixels import Plane
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.findings import measured, not_applicable
+from zimage_core.quality.rasters import reduced
 from zimage_core.quality.rubric import Rubric
 
 NAME = "shadow_direction"
@@ -76,7 +77,7 @@ def darker_to_the_right(grey: Plane, alpha: Plane) -> Darkness | None:
     """Return the floor's darkness beside the product's foot, right against left; None where too little is seen."""
     shrink = _SIDE_PX / max(grey.shape)
     size = (max(8, round(grey.shape[1] * shrink)), max(8, round(grey.shape[0] * shrink)))
-    cover = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    cover = reduced(alpha, *size)
     if not (cover >= VISIBLE_ALPHA).any():
         return None
     box = visible_box(cover)
@@ -113,7 +114,7 @@ def _rows_of(grey: Plane, size: tuple[int, int], rows: slice) -> Floats:
             (size[0], rows.stop - rows.start),
             slice(None),
         )
-    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)[rows].astype(np.float32)
+    return reduced(grey, *size)[rows].astype(np.float32)
 
 
 def _beside(floor: Floats, thick: NDArray[np.bool_], box: Box, reach: int, side: int) -> Floats:

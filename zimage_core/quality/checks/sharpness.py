@@ -20,7 +20,7 @@ import numpy as np
 from zimage_core.domain import Box, Finding
 from zimage_core.imaging.pixels import Plane
 from zimage_core.quality import quantiles
-from zimage_core.quality.edges import DIRECTIONS, PAD_PX, REACH_PX, Edges, Floats, edge_rich_tiles, edges_in
+from zimage_core.quality.edges import DIRECTIONS, REACH_PX, Edges, Floats, edge_rich_tiles, edges_in
 from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured, not_applicable
 from zimage_core.quality.plates import painted_plates
@@ -48,14 +48,16 @@ _ALL: Final = np.array(255, dtype=np.uint8)
 def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     """Return the sharpness of the product's edges in 1/px, and the softest tile's box where it is too low."""
     rule = rubric.checks.sharpness
-    grey, inner = evidence.grey, _inner(evidence)
     region, unpainted = _regions(evidence)
     if not region.any():
         return (not_applicable(NAME, "No part of the product is free of text plates."),)
-    noise = evidence.noise_levels
-    tiles, edges = _edges(grey, unpainted, inner, rule.tiles, noise)
-    if edges.count < _MIN_DIRECTION_EDGES and unpainted is not region and not _shows_something(grey, unpainted):
-        tiles, edges = _edges(grey, region, inner, rule.tiles, noise)  # all there is looks painted: it is the product
+    tiles, edges = _edges(evidence, unpainted, rule.tiles)
+    if (
+        edges.count < _MIN_DIRECTION_EDGES
+        and unpainted is not region
+        and not _shows_something(evidence.grey, unpainted)
+    ):
+        tiles, edges = _edges(evidence, region, rule.tiles)  # all there is looks painted: it is the product
     if edges.count < rule.min_edges:
         sentence = (
             f"The product shows no edge to judge sharpness by ({edges.count} edge pixels, {rule.min_edges} needed)."
@@ -70,11 +72,14 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     return (measured(rubric, NAME, value, "1/px", sentence, box=_softest(tiles, edges, rule.min_edges)),)
 
 
-def _edges(grey: Plane, region: Plane, inner: Plane | None, count: int, noise: float) -> tuple[list[Box], Edges]:
-    tiles = edge_rich_tiles(grey, region, count)
-    edges = edges_in(grey, region, inner, tiles, noise)
+def _edges(evidence: Evidence, region: Plane, count: int) -> tuple[list[Box], Edges]:
+    grey, noise = evidence.grey, evidence.noise_levels
+    placed_by_us = None if evidence.placed is None else evidence.product
+    product = None if placed_by_us is None else placed_by_us.view(np.uint8)
+    tiles = edge_rich_tiles(evidence.quarter_grey, region, count)
+    edges = edges_in(grey, region, product, tiles, noise)
     if edges.count < _MIN_DIRECTION_EDGES:
-        edges = edges_in(grey, region, inner, tiles, noise, faint=True)
+        edges = edges_in(grey, region, product, tiles, noise, faint=True)
     return tiles, edges
 
 
@@ -113,14 +118,6 @@ def _shows_something(grey: Plane, region: Plane) -> bool:
     """Tell whether there is more than even ground in a region (> 0): a product without edges is a blurred one."""
     levels = grey[::4, ::4][region[::4, ::4] > 0]
     return levels.size > 0 and float(np.ptp(np.percentile(levels, (2, 98)))) >= _SHOWN_RANGE_LEVELS
-
-
-def _inner(evidence: Evidence) -> Plane | None:
-    """Return the product without its outline (> 0); None where we did not cut it out and place it."""
-    if evidence.placed is None or evidence.product is None:
-        return None
-    reach = np.ones((2 * PAD_PX - 3,) * 2, np.uint8)
-    return np.asarray(cv2.erode(evidence.product.view(np.uint8), reach, borderValue=1), dtype=np.uint8)
 
 
 def product_sharpness(edges: Edges) -> float:

@@ -2,24 +2,27 @@
 
 Such marks are writing of little contrast, often repeated. They are looked for where the local contrast is brought to
 the same level everywhere, so that a mark of six levels stands out as one of sixty. Writing of full contrast is left to
-`unexpected_text` where the rubric asks that too. Beside a product that was placed on an empty stage there is mostly
-plain ground, and then no detector is asked; a mark across the product itself is for the fidelity checks to find.
+`unexpected_text` where the rubric asks that too. Beside a product there is mostly plain ground, and then no detector is
+asked; else it is asked of the part of the picture that has strokes. A mark across the product itself is for the
+fidelity checks to find.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from zimage_core.domain import Finding
-from zimage_core.imaging.pixels import Rgb
+from zimage_core.imaging.pixels import Plane, Rgb
 from zimage_core.quality.checks import unexpected_text
-from zimage_core.quality.evidence import Evidence
+from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured
 from zimage_core.quality.reading.anywhere import ReadLine
 from zimage_core.quality.reading.detection import straightened
 from zimage_core.quality.rubric import Rubric
-from zimage_core.quality.strokes import could_bear_writing
+from zimage_core.quality.strokes import where_writing_could_be
 
 NAME = "watermark"
 _SIDE_PX = 720
@@ -47,11 +50,15 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
 
 def _marks(evidence: Evidence) -> list[ReadLine]:
     """Return the lines of writing of any contrast that nobody asked for, read from the levelled picture."""
-    finished = evidence.given.finished_rgb
-    if evidence.placed is not None and not could_bear_writing(finished, unexpected_text.where_allowed(evidence)):
+    grey = evidence.finished_grey
+    part = where_writing_could_be(grey, unexpected_text.where_allowed(evidence))
+    if part is None:
         return []
-    levelled = with_level_contrast(finished)
-    lines = evidence.reader.find_lines(levelled, side_px=_SIDE_PX)
+    rows, columns = window(part, grey.shape[1], grey.shape[0])
+    levelled = with_level_contrast(grey, rows, columns)
+    side_px = max(1, round(_SIDE_PX * max(part.width_px, part.height_px) / max(grey.shape)))
+    found = evidence.reader.find_lines(np.ascontiguousarray(levelled[rows, columns]), side_px=side_px)
+    lines = [replace(line, x_px=line.x_px + part.x_px, y_px=line.y_px + part.y_px) for line in found]
     return [line for line in unexpected_text.unexplained(evidence, levelled, lines) if is_a_mark(line.text)]
 
 
@@ -60,15 +67,19 @@ def is_a_mark(text: str) -> bool:
     return len(text) >= _LEAST_LETTERS or not text.isascii()
 
 
-def with_level_contrast(rgb: Rgb) -> Rgb:
-    """Return (H, W, 3) grey: the picture less its ground, over the local spread, about mid grey."""
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+def with_level_contrast(grey: Plane, rows: slice, columns: slice) -> Rgb:
+    """Return (H, W, 3) grey: some rows and columns of the picture less its ground, over the local spread, about mid
+    grey; the rest is mid grey."""
     reach = max(3, round(_GROUND_RATIO * min(grey.shape)) | 1)
-    ground = cv2.blur(grey, (reach, reach))
-    off = cv2.GaussianBlur(grey - ground, (0, 0), 1.0)
+    top, left = (max(0, side.start - 3 * reach) for side in (rows, columns))  # what the means below reach
+    near = grey[top : rows.stop + 3 * reach, left : columns.stop + 3 * reach].astype(np.float32)
+    off = cv2.GaussianBlur(near - cv2.blur(near, (reach, reach)), (0, 0), 1.0)
     spread = np.sqrt(np.maximum(cv2.blur(off * off, (3 * reach, 3 * reach)), 0.0))  # running sums may dip below 0
     level = np.clip(128.0 + _GAIN_LEVELS * off / np.maximum(spread, _LEAST_SPREAD_LEVELS), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(level, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
+    part = level[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    levelled = np.full((*grey.shape, 3), 128, np.uint8)
+    levelled[rows, columns] = part[..., None]
+    return levelled
 
 
 def _contrast(line_rgb: Rgb) -> float:
