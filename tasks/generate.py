@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from prefect import task
 
+from tasks.budget import affordable, is_reached
+from tasks.deadline import watch_deadline
 from tasks.layers import cutout_of, keep_attempt
 from tasks.lease import held_lease
 from tasks.order import ProductionOrder
@@ -48,11 +50,15 @@ class Assignment:
 
 
 def due_assignments(order: ProductionOrder, run_id: str, shard_id: str) -> list[Assignment]:
-    """Return the attempts that the shard's shots need now, in the order they were promised."""
+    """Return the attempts that the shard's shots need now, in the order they were promised.
+
+    Once the run's budget is reached these are the ones that cost nothing.
+    """
+    free_alone = is_reached(order, run_id)
     return [
         Assignment(promise.shot.shot_id, standing.number, standing.change)
         for promise, standing in rooms(order).ledger.standings(run_id, shard_id)
-        if standing.needs == "render"
+        if standing.needs == "render" and not (free_alone and (standing.change.mode or promise.shot.mode) != "packshot")
     ]
 
 
@@ -83,37 +89,42 @@ def generate(order: ProductionOrder, run_id: str, shard_id: str, batch: Sequence
     """Make the attempts of this batch that are missing and return how many were made now.
 
     A request the engine refuses is kept as an attempt with its reason. When some failed in a way that may pass, the
-    others are kept first and then the error is raised, so that Prefect's retry makes only what is still missing.
+    others are kept first and then the error is raised, so that Prefect's retry makes only what is still missing. What
+    the budget does not allow, or was left out for time meanwhile, is not asked for.
     """
     open_rooms, resident = rooms(order), resident_engine(order)
     promises = shard_promises(order, run_id, shard_id)
-    drafts = [(a, _request(open_rooms, promises[a.shot_id], a, order)) for a in _missing(open_rooms, batch)]
+    drafts = [(a, _request(open_rooms, promises[a.shot_id], a, order)) for a in _missing(open_rooms, run_id, batch)]
     requests = [draft for _, draft in drafts if isinstance(draft, RenderRequest)]
-    with resident.slots:
-        answers = iter(render_checked(resident.engine, requests))
     tried: list[Attempt] = []
     passing: list[EngineError] = []
-    for assignment, draft in drafts:
-        answer = next(answers) if isinstance(draft, RenderRequest) else draft
-        if isinstance(answer, Rendered):
-            warnings = draft.reference.warnings if isinstance(draft, RenderRequest) and draft.reference else ()
-            tried.append(_made(open_rooms, assignment, answer, resident.engine.info, warnings))
-            continue
-        tried.append(_not_made(assignment, answer, resident.engine.info))
-        if answer.error.retryable:
-            passing.append(answer.error)
-    open_rooms.ledger.record_attempts(run_id, tried, lease=held_lease(shard_id))
+    with affordable(order, run_id, shard_id, requests) as allowed:
+        with resident.slots:
+            answers = dict(zip(allowed, render_checked(resident.engine, allowed), strict=True))
+        for assignment, draft in drafts:
+            answer = answers.get(draft) if isinstance(draft, RenderRequest) else draft
+            if isinstance(answer, Rendered):
+                warnings = draft.reference.warnings if isinstance(draft, RenderRequest) and draft.reference else ()
+                tried.append(_made(open_rooms, assignment, answer, resident.engine.info, warnings))
+            elif answer is not None:
+                tried.append(_not_made(assignment, answer, resident.engine.info))
+                passing += [answer.error] if answer.error.retryable else []
+        open_rooms.ledger.record_attempts(run_id, tried, lease=held_lease(shard_id))
     made = sum(attempt.object_key is not None for attempt in tried)
     log.info("%d of %d attempts made, %d to be tried again", made, len(drafts), len(passing))
+    watch_deadline(order, run_id)
     if passing:
         raise passing[0]
     return made
 
 
-def _missing(open_rooms: Rooms, batch: Sequence[Assignment]) -> list[Assignment]:
-    known = open_rooms.ledger.attempts([assignment.shot_id for assignment in batch])
+def _missing(open_rooms: Rooms, run_id: str, batch: Sequence[Assignment]) -> list[Assignment]:
+    """Return what of a batch is neither made nor left out for time since the batch was put together."""
+    shot_ids = [assignment.shot_id for assignment in batch]
+    known, left_out = open_rooms.ledger.attempts(shot_ids), open_rooms.ledger.course.left_out(run_id, shot_ids)
     have = {attempt.attempt_id for attempts in known.values() for attempt in attempts}
-    return [a for a in batch if attempt_id_of(a.shot_id, a.number, a.change) not in have]
+    wanted = [assignment for assignment in batch if assignment.shot_id not in left_out]
+    return [a for a in wanted if attempt_id_of(a.shot_id, a.number, a.change) not in have]
 
 
 def _request(

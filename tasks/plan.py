@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
+from tasks.budget import planned_sentence
+from tasks.deadline import settle, show
 from tasks.devices import devices_of
 from tasks.extract import Extracted, kept_products
 from tasks.order import ProductionOrder
@@ -12,8 +16,11 @@ from tasks.runtime import artifact_key, resident_engine, rooms
 from zimage_core.domain import Promise, Refusal
 from zimage_core.engines.registry import engines_for_mode
 from zimage_core.planning import Forecast, Plan, ensure_something, iter_plan
+from zimage_core.planning.deadline import Outlook
 from zimage_core.planning.sharing import shard_size_for
 from zimage_core.quality.opinions import scorers_of
+
+log = logging.getLogger("zimage_core.tasks")
 
 PROMISES_AT_ONCE = 500
 """Rows per ledger write while planning: memory stays flat however large the catalogue is."""
@@ -23,7 +30,8 @@ PROMISES_AT_ONCE = 500
 def plan(order: ProductionOrder, extracted: Extracted) -> Forecast:
     """Promise every shot of the run in the ledger (once; planning again promises nothing new) and return the forecast.
 
-    Raises PlanError when nothing at all can be made, naming why.
+    Says before anything is spent when the run will be done and what it will cost. Shots that are left out for time are
+    promised too. Raises PlanError when nothing at all can be made, naming why.
     """
     ledger = rooms(order).ledger
     refusals: list[Refusal] = []
@@ -40,12 +48,26 @@ def plan(order: ProductionOrder, extracted: Extracted) -> Forecast:
     ledger.record_refusals(extracted.run_id, refusals)
     ensure_something(shots.forecast)
     ledger.promise(batch)
+    seen = settle(order, extracted.run_id)
+    show(extracted.run_id, seen)
     create_markdown_artifact(
-        markdown=shots.forecast.to_markdown(),
+        markdown="\n".join(
+            [shots.forecast.to_markdown(), *_time_and_money(order, extracted.run_id, shots.forecast, seen)]
+        ),
         key=artifact_key("plan", order.promotion),
         description=f"What run {extracted.run_id} will make",
     )
     return shots.forecast
+
+
+def _time_and_money(order: ProductionOrder, run_id: str, planned: Forecast, seen: Outlook) -> list[str]:
+    """Return the plan's words on deadline and budget, logged too; the cost is that of what is left to draw."""
+    each_usd = planned.cost_usd / planned.shots
+    money = planned_sentence(order, run_id, usd_left=seen.left * each_usd * seen.tries.per_shot, shots_left=seen.left)
+    log.info("Forecast of run %s: %s", run_id, seen.sentence())
+    if money is not None:
+        log.info("%s", money)
+    return ["## In time?", "", seen.to_markdown(), *(["## Within the budget?", "", money] if money else [])]
 
 
 def planned_shots(order: ProductionOrder, extracted: Extracted) -> Plan:

@@ -5,6 +5,7 @@
     ├── CatalogueError              the catalogue as a whole cannot be read (a bad *row* is a Refusal, not an error)
     ├── PromptError                 a file under prompts/ is wrong, or a prompt cannot be composed
     ├── PlanError                   what was asked for cannot be done; nothing was spent
+    ├── BudgetReached               what was asked for would cost more than may be spent; what is made is kept
     ├── EngineError                 an engine did not make the image
     │   ├── EngineBusy              ... it is busy or rate limited            (retryable)
     │   ├── EngineUnavailable       ... it cannot be reached or died          (retryable)
@@ -100,6 +101,10 @@ class PromptError(ZImageError):
 
 class PlanError(ZImageError):
     """What was asked for cannot be done; raised before anything is spent."""
+
+
+class BudgetReached(ZImageError):
+    """More pictures would cost more than the run may spend; a person raises the budget or takes what is there."""
 
 
 class EngineError(ZImageError):

@@ -33,7 +33,8 @@ def devices(options: Mapping[str, str]) -> tuple[str, ...]:
 
 
 class SleepingEngine:
-    """Sleeps `seconds` a picture, one picture at a time however many calls it takes at once.
+    """Sleeps `seconds` a picture, one picture at a time however many calls it takes at once; each costs `cost` USD.
+    `says`: how many seconds a picture takes by its own word, where that is not the truth.
 
     With option `studio` the pictures are those of the studio engine. On the device `broken` it cannot be created, on
     `ill` it draws nothing, on `frail` its process is killed at the fourth picture.
@@ -44,6 +45,7 @@ class SleepingEngine:
         if self.device == "broken":
             raise ConfigurationError("Engine 'sleeping' has no device broken.")
         self.seconds = float(options.get("seconds", "0"))
+        self.cost_usd = float(options.get("cost", "0"))
         self.together = int(options.get("together", "0"))
         self.options = options
         self.journal = Path(options["journal"]) / f"{self.device}-{os.getpid()}.txt"
@@ -58,8 +60,8 @@ class SleepingEngine:
             size_multiple_px=16,
             max_side_px=SIDE_PX,
             batch_limit=8,
-            seconds_per_image=self.seconds,
-            cost_usd_per_image=0.0,
+            seconds_per_image=float(options.get("says", self.seconds)),
+            cost_usd_per_image=self.cost_usd,
             planned_area_px=SIDE_PX**2,
             concurrent_calls=int(options.get("calls", "1")),
         )
@@ -89,7 +91,7 @@ class SleepingEngine:
             return EngineFailure(request.attempt_id, EngineUnavailable(f"Device {self.device} is ill."), self.seconds)
         if self.inner:
             return self.inner.render([request])[0]
-        return Rendered(request.attempt_id, picture(request), None, self.seconds, 0.0)
+        return Rendered(request.attempt_id, picture(request), None, self.seconds, self.cost_usd)
 
     def wait_for_the_others(self) -> None:
         """Begin to draw when `together` processes can, so that a journal measures drawing and not starting."""

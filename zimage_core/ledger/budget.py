@@ -48,11 +48,15 @@ _LAST = text(
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """How many pictures may be drawn, what had been spent before, and what one is taken to cost."""
+    """How many pictures may be drawn, what had been spent before, and what one is taken to cost.
+
+    `is_news`: not all may be, for the first time since the run was opened or resumed.
+    """
 
     pictures: int
     spent_usd: float
     usd_each: float
+    is_news: bool = False
 
 
 class Budget:
@@ -84,10 +88,11 @@ class Budget:
             if allowed and each > 0.0:
                 row = {"reservation_id": key, "run_id": run_id, "shard_id": lease.shard_id, "epoch": lease.epoch}
                 connection.execute(schema.reservation.insert(), row | {"usd": allowed * each})
-            if allowed < pictures and _last_kind(connection, run_id) != REACHED:
+            is_news = allowed < pictures and _last_kind(connection, run_id) != REACHED
+            if is_news:
                 said = f"Budget ${budget_usd:,.2f}: ${spent_usd:,.2f} spent, ${reserved_usd:,.2f} under way."
                 writes.add_event(connection, run_id, REACHED, None, said, self._clock())
-        return Granted(allowed, spent_usd, each)
+        return Granted(allowed, spent_usd, each, is_news)
 
     def release(self, key: str) -> None:
         """Let a reservation go; harmless when it is gone."""

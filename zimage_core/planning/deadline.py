@@ -51,15 +51,16 @@ class SceneLeft:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Pictures per second of all `devices` together, and where that is from."""
+    """Pictures per second of all `devices` together, where that is from, and whether this run measured it itself."""
 
     images_per_s: float
     devices: int
     source: str
+    measured: bool = False
 
     def with_devices(self, devices: int) -> Pace:
         """Return the pace of another number of devices, each as fast as those are on average."""
-        return Pace(self.images_per_s / max(1, self.devices) * devices, devices, self.source)
+        return Pace(self.images_per_s / max(1, self.devices) * devices, devices, self.source, self.measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,8 @@ def pace_of(pictures: int, seconds: float, devices: int, *, seconds_per_image: f
     `seconds_per_image` is that of one device, as `told_by` says; 0 or less = nobody knows.
     """
     if pictures >= MEASURED_FROM and seconds > 0.0:
-        return Pace(pictures / seconds, devices, f"measured, {pictures:,} pictures in {in_words(seconds)} of this run")
+        source = f"measured, {pictures:,} pictures in {in_words(seconds)} of this run"
+        return Pace(pictures / seconds, devices, source, measured=True)
     known = math.isfinite(seconds_per_image) and seconds_per_image > 0.0
     return Pace(devices / seconds_per_image if known else 0.0, devices, told_by)
 
