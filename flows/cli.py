@@ -21,6 +21,7 @@ from flows import (
     cli_produce,
     cli_prompts,
     cli_release,
+    cli_review,
     cli_schedule,
     cli_serve,
     cli_webhooks,
@@ -41,6 +42,7 @@ app.add_typer(cli_webhooks.app, name="webhooks")
 app.add_typer(cli_feeds.app, name="feed")
 for commands in (
     cli_produce.COMMANDS,
+    cli_review.COMMANDS,
     cli_release.COMMANDS,
     cli_schedule.COMMANDS,
     cli_grade.COMMANDS,

@@ -1,4 +1,4 @@
-"""Commands that make something: demo, run, plan, publish, decide, regrade."""
+"""Commands that make something: demo, run, plan, publish, regrade."""
 
 from __future__ import annotations
 
@@ -87,22 +87,6 @@ def publish(
     _say_where_to_look(order, known, console)
 
 
-def decide(
-    decisions: Annotated[Path, typer.Argument(help="The CSV that the contact sheet exports.")],
-    who: Annotated[str | None, typer.Option(help="Who decided, where the file does not say.")] = None,
-    work_dir: WorkOption = None,
-    out_dir: OutOption = None,
-) -> None:
-    """Record people's decisions on doubtful images; then `zimage publish`, or run again for those asked for anew."""
-    from tasks.review import record_decisions
-    from tasks.runtime import opened_rooms
-
-    with opened_rooms():
-        counts = record_decisions(decisions, who, work_dir, out_dir)
-    said = ", ".join(f"{count} × {kind}" for kind, count in sorted(counts.items())) or "nothing new"
-    Console().print(f"Recorded: {said}. Next: `zimage publish`, or run again for the images asked for anew.")
-
-
 def regrade(
     rubric: Annotated[Path, typer.Argument(help="The rubric.yaml to judge by.")],
     run_id: RunArgument = None,
@@ -119,7 +103,7 @@ def regrade(
             Console().print(line, highlight=False)
 
 
-COMMANDS = (demo, run, plan, publish, decide, regrade)
+COMMANDS = (demo, run, plan, publish, regrade)
 
 
 # ---------------------------------------------------------------- behind the commands

@@ -19,7 +19,7 @@ from tasks.report import report_folder, write_report
 from tasks.review import record_decisions
 from tasks.runs import tally_of
 from tasks.runtime import rooms
-from zimage_core.errors import PublishError
+from zimage_core.errors import ConfigurationError, PublishError
 from zimage_core.publishing.manifest import parse_manifest
 from zimage_core.publishing.release import current_release
 
@@ -110,7 +110,8 @@ def test_what_is_denied_is_refused_with_its_reason_and_its_siblings_are_publishe
     assert (state, reason) == ("given_up", "The moderation service denies it (trademark): a foreign logo")
     (refusal,) = rooms(order).ledger.refusals(run_id)
     assert (refusal.stage, refusal.code, refusal.sku) == ("publish", "moderation_denied", "MUG-1")
-    decide(workshop.folder, order, run_id, "MUG-1", "approve")
+    with pytest.raises(ConfigurationError, match="cannot be approved"):
+        decide(workshop.folder, order, run_id, "MUG-1", "approve")
     publish(order, run_id)
     assert published(order) == ["LIP-1"], "a denial is final"
     assert len(server.shown) == 2

@@ -62,7 +62,7 @@ def test_a_doubtful_picture_is_not_released(workshop: Workshop, order: Productio
 
 def test_an_approved_picture_is_released_by_the_next_publish(workshop: Workshop, order: ProductionOrder, doubtful: str):
     said = decisions(workshop.folder, f"{attempt_of(order, doubtful)},approve,mei,fine")
-    assert record_decisions(said, None, None, None) == {"approve": 1}
+    assert record_decisions(said, None, None, None).kinds == {"approve": 1}
     release = publish(order, doubtful)
     assert release is not None
     assert release.rendition_count == 1
@@ -84,6 +84,7 @@ def test_a_picture_asked_for_anew_is_made_by_the_next_run_and_only_that_one(
         ("0123456789abcdef,approve,mei,", "no attempt"),
         ("{attempt},maybe,mei,", "is no decision"),
         ("{attempt},approve,,", "who decided"),
+        ("{attempt},approve,mei,twice", "decide the same picture"),
     ],
 )
 def test_a_wrong_line_of_decisions_is_named_and_nothing_is_recorded(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from zimage_core.domain import Attempt, Change, Finding, Grade, Product, ShotOutcome
+from zimage_core.reporting.decisions import meant_attempt, seen_in
 from zimage_core.reporting.thumbnails import Thumbnail, thumbnail
 
 PictureOf = Callable[[ShotOutcome, Attempt | None], bytes | None]
@@ -33,7 +34,10 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One shot on the sheet. `mark_id` is the attempt that a person judges here, None when there is none to judge."""
+    """One shot on the sheet. `mark_id` is the attempt that a person judges here, None when there is none to judge.
+
+    `seen` is one id of all that this card shows of where the shot stands: a decision goes with it.
+    """
 
     number: int
     outcome: ShotOutcome
@@ -45,11 +49,12 @@ class Card:
     original_price: str
     mark_id: str | None
     can_approve: bool
+    seen: str
 
     @property
-    def last(self) -> Try | None:
-        """The attempt shown as the result."""
-        return self.tries[-1] if self.tries else None
+    def shown(self) -> Try | None:
+        """The attempt shown as the result: the one that the shot's end is about, which may not be the last."""
+        return next((one for one in self.tries if one.is_result), None)
 
 
 def card_of(number: int, outcome: ShotOutcome, picture: PictureOf) -> Card:
@@ -57,31 +62,33 @@ def card_of(number: int, outcome: ShotOutcome, picture: PictureOf) -> Card:
     grades = {grade.attempt_id: grade for grade in outcome.grades}
     if outcome.grade is not None:
         grades[outcome.grade.attempt_id] = outcome.grade
-    last = len(outcome.attempts) - 1
+    meant = meant_attempt(outcome)
     tries = tuple(
         Try(
             attempt=attempt,
             grade=grades.get(attempt.attempt_id),
-            picture=_small(picture(outcome, attempt), RESULT_PX if index == last else EARLIER_PX),
+            picture=_small(picture(outcome, attempt), RESULT_PX if attempt is meant else EARLIER_PX),
             changes=_changes(attempt.change),
-            is_result=index == last,
+            is_result=attempt is meant,
         )
-        for index, attempt in enumerate(outcome.attempts)
+        for attempt in outcome.attempts
     )
     has_photo = outcome.promise.shot.reference is not None
-    judged = tries[-1].attempt if tries and tries[-1].picture else None
+    result = next((one.picture for one in tries if one.is_result), None)
+    at_an_end = outcome.state in ("accepted", "doubtful", "given_up") or outcome.decision is not None
     product = outcome.promise.product
     return Card(
         number=number,
         outcome=outcome,
         reference=_small(picture(outcome, None), REFERENCE_PX) if has_photo else None,
-        result=tries[-1].picture if tries else None,
+        result=result,
         tries=tries,
         findings=tuple(sorted(outcome.grade.findings, key=lambda finding: finding.passed)) if outcome.grade else (),
         price=_price(product.price, product),
         original_price=_price(product.original_price, product),
-        mark_id=judged.attempt_id if judged else None,
+        mark_id=meant.attempt_id if meant is not None and result is not None and at_an_end else None,
         can_approve=outcome.state in ("accepted", "doubtful") or outcome.decision is not None,
+        seen=seen_in(outcome),
     )
 
 

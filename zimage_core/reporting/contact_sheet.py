@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 from zimage_core.domain import Language, Refusal, Rendition, ShotOutcome
 from zimage_core.reporting.cards import Card, PictureOf, card_of
-from zimage_core.reporting.labels import LABELS
+from zimage_core.reporting.labels import LABELS, TOASTS
 from zimage_core.reporting.summary import Summary
 from zimage_core.storage import write_whole
 
@@ -66,7 +66,15 @@ def write_contact_sheet(
             numbers = count_from(index * shots_per_page + 1)
             cards = list(pool.map(card_of, numbers, chunk, repeat(picture)))
         html = _render(
-            cards, pages, index, title=title, summary=summary, refusals=refusals, link=link, language=language
+            cards,
+            pages,
+            index,
+            title=title,
+            summary=summary,
+            refusals=refusals,
+            link=link,
+            language=language,
+            shots_per_page=shots_per_page,
         )
         write_whole(page, html.encode("utf-8", "replace"))
     for stale in takewhile(Path.exists, (_page(path, n) for n in count_from(count + 1))):
@@ -88,6 +96,7 @@ def _render(
     refusals: Sequence[Refusal],
     link: Callable[[Rendition], str],
     language: Language,
+    shots_per_page: int,
 ) -> str:
     style, script = _asset("contact_sheet.css"), _asset("contact_sheet.js")
     return (
@@ -101,8 +110,10 @@ def _render(
             refusals_left=max(0, len(refusals) - MOST_REFUSALS),
             pages=[quote(page.name) for page in pages],
             index=index,
+            shots_per_page=shots_per_page,
             language=language,
             labels=LABELS,
+            toasts=TOASTS,
             link=link,
             run_id=cards[0].outcome.promise.run_id if cards else "",
             scenes=_used(card.outcome.promise.shot.scene.name for card in cards),

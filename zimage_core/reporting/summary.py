@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from zimage_core.domain import Refusal, ShotOutcome, ShotState
+from zimage_core.reporting.decisions import seen_in
 
 MOST_REASONS = 8
 """Reasons listed in a summary; the contact sheet and the CSV have all of them."""
@@ -32,7 +33,7 @@ class Summary:
 
     `regenerated` = shots that took more than one attempt. `undelivered` and `refusals` count reasons, commonest first.
     `moderation`: how many shots got which answer, empty where nobody was asked. `findings`: what was found of the run
-    as a whole, in sentences.
+    as a whole, in sentences. `undecided`: the number (from 1) of each doubtful shot, and `seen_in` it.
     """
 
     promised: int = 0
@@ -49,6 +50,7 @@ class Summary:
     refusals: tuple[tuple[str, int], ...] = ()
     moderation: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
+    undecided: tuple[tuple[int, str], ...] = ()
 
     def count(self, state: ShotState) -> int:
         """Return how many shots are in this state."""
@@ -116,7 +118,10 @@ def summarise(
     scenes: dict[str, Counter[ShotState]] = {}
     attempts = regenerated = renditions = 0
     cost_usd = seconds = 0.0
-    for outcome in outcomes:
+    undecided: list[tuple[int, str]] = []
+    for number, outcome in enumerate(outcomes, 1):
+        if outcome.state == "doubtful":
+            undecided.append((number, seen_in(outcome)))
         states[outcome.state] += 1
         scenes.setdefault(outcome.promise.shot.scene.name, Counter())[outcome.state] += 1
         if outcome.grade is not None:
@@ -144,6 +149,7 @@ def summarise(
         refusals=_commonest(refused),
         moderation=dict(moderation or {}),
         findings=tuple(findings),
+        undecided=tuple(undecided),
     )
 
 
