@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from prefect import task
+from pydantic import ValidationError
 
+from tasks.extract import catalogue_source
 from tasks.order import ProductionOrder
+from tasks.runs import order_of
 from tasks.runtime import Rooms, rooms
 from zimage_core import clock
+from zimage_core.catalogue import read_passthrough
 from zimage_core.domain import Product
 from zimage_core.errors import ConfigurationError, ZImageError
-from zimage_core.ledger import Delivery, ReleaseEvent
+from zimage_core.ledger import Delivery
 from zimage_core.publishing.manifest import parse_manifest
 from zimage_core.publishing.webhook_delivery import WebhookSender, deliver_due
 from zimage_core.publishing.webhooks import Switch, events_of, receivers_of
@@ -48,7 +52,7 @@ def notify(order: ProductionOrder) -> Notified | None:
     new = delivered = failed = 0
     try:
         with WebhookSender(open_rooms.publishing) as sender:
-            new = enqueue_live(open_rooms, order.promotion, tuple(sender.receivers))
+            new = enqueue_live(order, tuple(sender.receivers))
             ended = deliver_due(open_rooms.ledger.outbox, sender, wait_s=AT_MOST_S, within_s=AT_MOST_S)
             delivered = ended["delivered"]
             failed = ended.total() - delivered
@@ -59,35 +63,56 @@ def notify(order: ProductionOrder) -> Notified | None:
     return Notified(new, delivered, failed)
 
 
-def enqueue_live(rooms: Rooms, promotion: str, receivers: tuple[str, ...]) -> int:
-    """Put what the last switch of a promotion made live into the outbox; return how many events were new.
+def enqueue_live(order: ProductionOrder, receivers: tuple[str, ...]) -> int:
+    """Put what the last switch of the order's promotion made live into the outbox; return how many events were new.
 
     Raises ConfigurationError without a public address, LedgerError and StorageError.
     """
-    switches = rooms.ledger.releases(promotion)
+    opened = rooms(order)
+    switches = opened.ledger.releases(order.promotion)
     if not switches:
         return 0
     last = switches[0]
-    manifest = parse_manifest(rooms.cdn.get(last.release.manifest_key))
-    made, given = _facts(rooms, last)
-    switch = Switch(last.release.release_id, promotion, last.kind, last.at)
-    events = events_of(switch, manifest, public_url=rooms.publishing.public_url, generated_at=made, passthrough=given)
-    return rooms.ledger.outbox.enqueue(events, receivers)
+    manifest = parse_manifest(opened.cdn.get(last.release.manifest_key))
+    run_id = next((e.run_id for e in switches if e.run_id and e.release.release_id == last.release.release_id), None)
+    made, given = ({}, {}) if run_id is None else _facts(opened, run_id)
+    own = {} if run_id is None else _own_columns(order, run_id, {entry.sku for entry in manifest.entries})
+    for sku, columns in own.items():
+        given[sku] = given.get(sku, {}) | columns
+    switch = Switch(last.release.release_id, order.promotion, last.kind, last.at)
+    events = events_of(switch, manifest, public_url=opened.publishing.public_url, generated_at=made, passthrough=given)
+    return opened.ledger.outbox.enqueue(events, receivers)
 
 
-def _facts(rooms: Rooms, last: ReleaseEvent) -> tuple[dict[str, datetime], dict[str, dict[str, Any]]]:
-    """Return when the picture under each key was made, and what the catalogue says of each SKU.
+def _facts(opened: Rooms, run_id: str) -> tuple[dict[str, datetime], dict[str, dict[str, Any]]]:
+    """Return when the picture under each key was made, and what the run's catalogue said of each SKU.
 
-    Both come from the last run that published the release; a person who rolled back is no run.
+    The run is the last that published the release; a person who rolled back is no run.
     """
-    events = rooms.ledger.releases(last.release.promotion)
-    run_id = next((e.run_id for e in events if e.run_id and e.release.release_id == last.release.release_id), None)
-    if run_id is None:
-        return {}, {}
-    renditions = rooms.ledger.run_renditions(run_id)
-    moments = rooms.ledger.outbox.attempt_moments(one.attempt_id for one in renditions)
+    renditions = opened.ledger.run_renditions(run_id)
+    moments = opened.ledger.outbox.attempt_moments(one.attempt_id for one in renditions)
     made = {one.object_key: moments[one.attempt_id] for one in renditions if one.attempt_id in moments}
-    return made, {p.product.sku: passthrough_of(p.product) for p in rooms.ledger.iter_promises(run_id)}
+    return made, {p.product.sku: passthrough_of(p.product) for p in opened.ledger.iter_promises(run_id)}
+
+
+def _own_columns(order: ProductionOrder, run_id: str, skus: Collection[str]) -> dict[str, dict[str, str]]:
+    """Return what the catalogue holds now in the columns that the run's order passes on, by SKU.
+
+    A catalogue that cannot be read any more is no error of the release: its receivers are told without these columns.
+    """
+    try:
+        made_by, _ = order_of(run_id, order.work_dir, order.out_dir)
+        return read_passthrough(
+            catalogue_source(made_by),
+            skus,
+            mapping=made_by.columns,
+            query=made_by.query,
+            table=made_by.table,
+            sheet=made_by.sheet,
+        )
+    except (ZImageError, ValidationError) as error:
+        log.warning("Receivers of %s are told without the catalogue's own columns: %s", order.promotion, error)
+        return {}
 
 
 def passthrough_of(product: Product) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from flows.cli_webhooks import app
 from tasks.notify import Notified, notify
 from tasks.order import ProductionOrder
 from tasks.runtime import opened_rooms, rooms
-from zimage_core.domain import Rendition
+from zimage_core.domain import Rendition, Run
 from zimage_core.publishing.manifest import ManifestEntry, build_manifest
 from zimage_core.publishing.release import publish_release
 
@@ -40,7 +41,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         yield
 
 
-def publish(*numbers: int) -> None:
+def publish(*numbers: int, run: Run = RUN) -> None:
     """Release a picture of each of these made-up shots, as a run does."""
     open_rooms = rooms(ORDER)
     entries, found = [], []
@@ -64,7 +65,7 @@ def publish(*numbers: int) -> None:
         open_rooms.cdn.put(rendition.object_key, data, content_type="image/jpeg")
         entries.append(ManifestEntry.of(rendition, "A"))
         found.append(rendition)
-    open_rooms.ledger.open_run(RUN)
+    open_rooms.ledger.open_run(run)
     open_rooms.ledger.promise([promise(n) for n in numbers])
     open_rooms.ledger.record_attempts(RUN.run_id, [attempt(n) for n in numbers])
     open_rooms.ledger.record_renditions(RUN.run_id, found)
@@ -96,6 +97,28 @@ def test_a_receiver_hears_of_the_live_release_once(monkeypatch: pytest.MonkeyPat
     assert first["passthrough"]["name"] == promise(1).product.name
     assert first["generatedAt"] <= said["timestamp"]
     assert second["alt"] == "Mug 2"
+
+
+def test_columns_that_we_do_not_use_are_passed_on_where_the_order_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalogue, sku = tmp_path / "shop.csv", promise(1).product.sku
+    catalogue.write_text(f"sku,name,ERP id,Shelf\n {sku} ,Mug, E-77 ,\nOTHER,Lamp,E-78,B2\n")
+    columns = {"passthrough.erpId": "ERP id", "passthrough.shelf": "Shelf", "passthrough.name": "name"}
+    made_by = ProductionOrder(catalogue=str(catalogue), promotion="618", columns=columns)
+    run = dataclasses.replace(RUN, settings=made_by.model_dump_json())
+    with receiving() as erp:
+        monkeypatch.setenv("ZIMAGE_PUBLISH_WEBHOOK_URLS", erp.url)
+        publish(1, run=run)
+        notify.fn(ORDER)
+        catalogue.unlink()
+        publish(1, 2, run=run)
+        assert notify.fn(ORDER) == Notified(events=1, delivered=1)
+    first, second = (said["data"]["images"][0]["passthrough"] for said in erp.taken.values())
+    assert (first["erpId"], first["name"], first["recordNo"]) == ("E-77", "Mug", promise(1).product.record_no)
+    assert "shelf" not in first
+    assert "erpId" not in second
+    assert "told without the catalogue's own columns: There is no catalogue file" in caplog.text
 
 
 def test_what_goes_live_later_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from zimage_core.catalogue.categories import CATEGORY_WORDS
 from zimage_core.catalogue.columns import ALIASES, FIELDS, REQUIRED_FIELDS
 from zimage_core.catalogue.photos import check_photos
 from zimage_core.catalogue.prices import PRICE_LIMIT, PriceFormat
-from zimage_core.catalogue.read import read_catalogue
+from zimage_core.catalogue.read import read_catalogue, read_passthrough
 from zimage_core.catalogue.report import write_refusals_csv
 from zimage_core.catalogue.safe import path_safe, spreadsheet_safe
 
@@ -38,6 +38,7 @@ __all__ = [
     "check_photos",
     "path_safe",
     "read_catalogue",
+    "read_passthrough",
     "spreadsheet_safe",
     "write_refusals_csv",
 ]

@@ -59,6 +59,9 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 FIELDS: Final = tuple(ALIASES)
 REQUIRED_FIELDS: Final = ("sku", "name")
 MONEY_FIELDS: Final = ("price", "original_price")
+PASSED: Final = "passthrough."
+"""A mapping's field that begins so is none of ours: the column is kept for `read_passthrough`, under what follows."""
+MAX_PASSED: Final = 20
 _EXTRA: Final = ("handle", "variant_image", "sale_price")
 _SHOWN: Final = 30
 
@@ -67,7 +70,8 @@ _SHOWN: Final = 30
 class Columns:
     """The column chosen for each field that has one, the columns left unused, and sentences about the choice.
 
-    `shop` says whose feed it is; `extra` are columns of it that are no field but decide what fields mean.
+    `shop` says whose feed it is; `extra` are columns that are no field: those of a feed that decide what fields mean,
+    and those that are only passed on (`PASSED`).
     """
 
     chosen: Mapping[str, str]
@@ -94,7 +98,8 @@ def recognised(headers: Sequence[str]) -> int:
 def choose_columns(
     headers: Sequence[str], mapping: Mapping[str, str] | None, source: str, *, feeds: bool = False
 ) -> Columns:
-    """Return which header stands for which field. `mapping` ({field: column}) goes before the aliases.
+    """Return which header stands for which field. `mapping` ({field: column}) goes before the aliases; columns of its
+    fields that begin with `PASSED` are only passed on.
 
     Where several columns could be one field the earlier alias wins and a note says so; for a price that choice would
     decide what stands in the picture, so there it is refused. `source` names the catalogue in errors. `feeds`: whether
@@ -105,8 +110,11 @@ def choose_columns(
     _refuse_duplicates(headers, source)
     feed = shop_columns(headers) if feeds else None
     meant = feed.columns if feed is not None else {}
-    chosen = {name: meant[name] for name in FIELDS if name in meant} | _mapped(headers, mapping or {}, source)
+    named = _mapped(headers, mapping or {}, source)
+    chosen = {name: meant[name] for name in FIELDS if name in meant}
+    chosen |= {field: column for field, column in named.items() if not field.startswith(PASSED)}
     extra = {name: meant[name] for name in _EXTRA if name in meant}
+    extra |= {field: column for field, column in named.items() if field.startswith(PASSED)}
     candidates: dict[str, list[str]] = {}
     for header in headers:
         field = _FIELD_OF.get(header_key(header))
@@ -145,10 +153,13 @@ def _refuse_duplicates(headers: Sequence[str], source: str) -> None:
 def _mapped(headers: Sequence[str], mapping: Mapping[str, str], source: str) -> dict[str, str]:
     chosen: dict[str, str] = {}
     by_key = {header_key(header): header for header in headers}
+    if sum(field.startswith(PASSED) for field in mapping) > MAX_PASSED:
+        raise CatalogueError(f"The mapping passes on more than {MAX_PASSED} columns.")
     for field, column in mapping.items():
-        if field not in ALIASES:
+        if field not in ALIASES and not (field.startswith(PASSED) and field != PASSED):
             raise CatalogueError(
-                f"The mapping names the field {field!r}, which does not exist; it can name {_shown(FIELDS)}."
+                f"The mapping names the field {field!r}, which does not exist; it can name {_shown(FIELDS)}, and "
+                f"{PASSED}NAME for a column that is only passed on."
             )
         found = column if column in headers else by_key.get(header_key(column))
         if found is None:

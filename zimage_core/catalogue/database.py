@@ -135,8 +135,8 @@ def _fingerprinted(columns: Columns, batches: Iterator[pl.DataFrame]) -> TextSou
     def numbered() -> Iterator[pl.DataFrame]:
         next_no = 1
         for batch in batches:
-            text = batch.select(*columns.chosen)
-            digest.update(text.write_csv(include_header=False).encode())
+            text = batch.select(*columns.taken)
+            digest.update(text.select(*columns.chosen).write_csv(include_header=False).encode())
             numbers = pl.int_range(next_no, next_no + text.height, dtype=pl.UInt32)
             yield text.with_columns(numbers.alias("record_no"))
             next_no += text.height
@@ -164,7 +164,7 @@ def _open_sqlite(
             name = ".".join(_quoted(part) for part in wanted)
             described = connection.execute(f"SELECT * FROM {name} LIMIT 0").description  # noqa: S608 - quoted above
             columns = choose_columns([column[0] for column in described], mapping, f"The table {'.'.join(wanted)}")
-            listed = ", ".join(_quoted(column) for column in columns.chosen.values())
+            listed = ", ".join(_quoted(column) for column in columns.taken.values())
             cursor = connection.execute(f"SELECT {listed} FROM {name} ORDER BY {listed}")  # noqa: S608 - quoted above
         return columns, _python_batches(
             _chunks(cursor), cursor.description, columns, price_format, url, stack.pop_all()
@@ -192,7 +192,7 @@ def _open_sqlalchemy(
             described = sa.inspect(connection).get_columns(str(name), schema=schema)
             columns = choose_columns([column["name"] for column in described], mapping, f"The table {'.'.join(wanted)}")
             listed: list[sa.ColumnClause[Any]] = [
-                sa.column(sa.quoted_name(column, quote=True)) for column in columns.chosen.values()
+                sa.column(sa.quoted_name(column, quote=True)) for column in columns.taken.values()
             ]
             source = sa.table(
                 sa.quoted_name(str(name), quote=True), schema=schema and sa.quoted_name(schema, quote=True)
@@ -224,7 +224,7 @@ def _python_batches(
     stack: ExitStack,
 ) -> Iterator[pl.DataFrame]:
     names = [column[0] for column in description]
-    places = {field: names.index(column) for field, column in columns.chosen.items()}
+    places = {field: names.index(column) for field, column in columns.taken.items()}
     with stack, _plain_errors(url):
         for rows in chunks:
             values = list(zip(*rows, strict=True))

@@ -48,7 +48,7 @@ def open_postgresql(
         cursor.execute(f"SELECT * FROM {source} LIMIT 0")  # noqa: S608 - quoted, or a query that only_select let pass
         schema = cursor.fetch_record_batch().schema
         columns = choose_columns(schema.names, mapping, f"The table {'.'.join(wanted)}" if named else "The query")
-        texts = {field: _as_text(schema.field(column)) for field, column in columns.chosen.items()}
+        texts = {field: _as_text(schema.field(column)) for field, column in columns.taken.items()}
         listed = ", ".join(f"{text} AS {_quoted(field)}" for field, text in texts.items())
         order = ", ".join(f'{text} COLLATE "C"' for text in texts.values())
         cursor.execute(f"SELECT {listed} FROM {source}" + (f" ORDER BY {order}" if named else ""))  # noqa: S608

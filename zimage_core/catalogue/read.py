@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from zimage_core.catalogue.catalogue import Catalogue
+from zimage_core.catalogue.columns import PASSED
 from zimage_core.catalogue.delimited import open_delimited
 from zimage_core.catalogue.prices import CURRENCIES, PriceFormat
 from zimage_core.catalogue.rules import RULES, rules_of
@@ -26,6 +27,7 @@ _DELIMITED: Final = (".csv", ".tsv", ".txt")
 _WORKBOOKS: Final = (".xlsx", ".xlsm")
 _PARQUET: Final = (".parquet", ".pq")
 _XML: Final = (".xml", ".rss", ".atom")
+PASSED_LENGTH: Final = 500
 _WORDS_SHOWN: Final = 10
 _WORDS_KEPT: Final = 10_000
 _PENDING_BATCHES: Final = 2
@@ -48,8 +50,9 @@ def read_catalogue(
     `source` is a file (.csv .tsv .txt .xlsx .xlsm .parquet; Google's product .xml) or a database URL (sqlite,
     postgresql, mysql, or any other that SQLAlchemy knows); a database needs `table` ("name" or "schema.name") or
     `query` (one SELECT). Shopify's product CSV and Google's product data are known by their headers (`shops`).
-    `mapping` says {field: column} where the aliases do not; `sheet` names a sheet of a workbook; `price_format` how
-    numbers are written (see `prices`); `default_currency` holds where no currency column and no sign says one.
+    `mapping` says {field: column} where the aliases do not (and what `read_passthrough` keeps); `sheet` names a sheet
+    of a workbook; `price_format` how numbers are written (see `prices`); `default_currency` holds where no currency
+    column and no sign says one.
     Work files go into `work_dir`, or a temporary folder, and are removed when the Catalogue is closed or forgotten.
 
     Raises CatalogueError, one sentence: unreadable source, wrong encoding, missing columns, no usable row.
@@ -69,6 +72,39 @@ def read_catalogue(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def read_passthrough(
+    source: str | Path,
+    skus: Collection[str],
+    *,
+    mapping: Mapping[str, str],
+    query: str | None = None,
+    table: str | None = None,
+    sheet: str | None = None,
+) -> dict[str, dict[str, str]]:
+    """Return, by SKU, what the columns that the mapping passes on hold: {name: text} of those that are not blank.
+
+    A column is passed on as NAME by the mapping's field `passthrough.NAME`. Only these SKUs are kept, the first row of
+    each, and of every text the first 500 characters, so memory is bounded by what is asked for. Rows are not judged.
+    Raises CatalogueError as `read_catalogue` does.
+    """
+    names = [field for field in mapping if field.startswith(PASSED)]
+    found: dict[str, dict[str, str]] = {}
+    if not names:
+        return found
+    with tempfile.TemporaryDirectory(prefix="catalogue-") as folder:
+        _, opened = _open(source, mapping, query, table, sheet, "auto", Path(folder))
+        wanted = pl.Series(sorted(skus), dtype=pl.String).implode()
+        for batch in opened.batches:
+            if "sku" not in batch.columns:  # nothing but rows of another width than the header
+                continue
+            texts = [pl.col(name).str.strip_chars().str.slice(0, PASSED_LENGTH) for name in names]
+            rows = batch.select(pl.col("sku").str.strip_chars(), *texts).filter(pl.col("sku").is_in(wanted))
+            for row in rows.iter_rows(named=True):
+                told = {name.removeprefix(PASSED): text for name, text in row.items() if name != "sku" and text}
+                found.setdefault(row["sku"], told)
+    return found
 
 
 def _open(

@@ -85,7 +85,7 @@ def open_parquet(path: Path, mapping: Mapping[str, str] | None, price_format: Pr
     except (pl.exceptions.PolarsError, OSError) as error:
         raise CatalogueError(f"{path.name} cannot be read as Parquet: {str(error).splitlines()[0]}.") from None
     columns = choose_columns(schema.names(), mapping, path.name)
-    fields = [_as_text(field, column, schema[column], price_format, path) for field, column in columns.chosen.items()]
+    fields = [_as_text(field, column, schema[column], price_format, path) for field, column in columns.taken.items()]
     text = scan.select(*fields).with_row_index("record_no", offset=1)
     digest = sha256_of_file(path)
     return TextSource(columns, _parquet_batches(text, columns, path), lambda: digest)
@@ -96,7 +96,7 @@ def _parquet_batches(text: pl.LazyFrame, columns: Columns, path: Path) -> Iterat
         yield from text.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
     except pl.exceptions.PolarsError as error:
         raise CatalogueError(
-            f"{path.name} is damaged, or one of {', '.join(columns.chosen.values())} has no text form: "
+            f"{path.name} is damaged, or one of {', '.join(columns.taken.values())} has no text form: "
             f"{str(error).splitlines()[0]}."
         ) from None
 
