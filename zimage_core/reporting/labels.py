@@ -15,6 +15,7 @@ LABELS: Final[dict[str, tuple[str, str]]] = {
     "doubtful": ("待人工", "For review"),
     "given_up": ("已放弃", "Given up"),
     "failed": ("暂时失败", "Failed for now"),
+    "left_out": ("因时间不足未做", "Left out for time"),
     "promised": ("未完成", "Not finished"),
     "refused": ("已拒收", "Refused"),
     "attempts": ("出图次数", "Attempts"),
