@@ -1,23 +1,16 @@
-"""Commands that only look: status, report, doctor."""
+"""Commands that only look: status, report, metrics, doctor."""
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from flows.cli_doctor import doctor
 from flows.cli_order import OutOption, WorkOption
-from zimage_core.errors import ZImageError
-from zimage_core.settings import Settings, load_settings
 
 RunArgument = Annotated[str | None, typer.Argument(help="A run's id; none = the latest.")]
-
-MIN_FREE_GIB = 2.0
-"""About 1,500 shots with their layers and renditions (1.4 MB each as measured on the examples)."""
 
 
 def status(
@@ -59,111 +52,24 @@ def report(run_id: RunArgument = None, work_dir: WorkOption = None, out_dir: Out
     Console().print(f"Contact sheet: {sheet}", soft_wrap=True, highlight=False)
 
 
-def doctor() -> None:
-    """Check this machine and configuration: what works, what is missing and what to do about it."""
-    console, failed = Console(), 0
-    for name, check in CHECKS.items():
-        try:
-            said = "; ".join(check(load_settings()))
-        except (ZImageError, OSError, ImportError) as error:
-            failed += 1
-            console.print(f"[red]✗[/] {name}: ", end="")
-            console.print(str(error), markup=False, highlight=False)
-        else:
-            console.print(f"[green]✓[/] {name}: {said}", highlight=False)
-    if failed:
-        raise typer.Exit(1)
-
-
-COMMANDS = (status, report, doctor)
-
-
-# ---------------------------------------------------------------- what the doctor looks at
-
-
-def _python(settings: Settings) -> Iterator[str]:
-    yield sys.version.split()[0]
-
-
-def _folders(settings: Settings) -> Iterator[str]:
-    for folder in (settings.work_dir, settings.out_dir):
-        folder.mkdir(parents=True, exist_ok=True)
-        free_gib = shutil.disk_usage(folder).free / 2**30
-        if free_gib < MIN_FREE_GIB:
-            raise OSError(f"{folder} has {free_gib:.1f} GiB free; a run needs {MIN_FREE_GIB:.0f} GiB or more")
-        yield f"{folder} ({free_gib:.0f} GiB free)"
-
-
-def _prompts(settings: Settings) -> Iterator[str]:
-    from zimage_core.errors import PromptError
-    from zimage_core.prompting import PromptLibrary
-
-    library = PromptLibrary.load(settings.prompts_dir)
-    errors = [problem for problem in library.lint() if problem.severity == "error"]
-    if errors:
-        raise PromptError(f"{len(errors)} errors under {settings.prompts_dir}; run `zimage prompts lint`.")
-    yield f"{len(library.scene_names)} scenes, {len(library.promotion_slugs)} promotions"
-
-
-def _fonts(settings: Settings) -> Iterator[str]:
-    from zimage_core.imaging.fonts import find_font
-
-    yield from (find_font(family, bold=True).name for family in ("sans", "serif"))
-
-
-def _ocr(settings: Settings) -> Iterator[str]:
-    from zimage_core.quality.self_test import prove_readers
-
-    yield prove_readers()
-
-
-def _publishing(settings: Settings) -> Iterator[str]:
-    from tasks.releases import publishing_lines
+def metrics(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer Prometheus there until stopped.")] = None,
+    host: Annotated[str, typer.Option(help="The address to answer on.")] = "127.0.0.1",
+    limit: Annotated[int, typer.Option(min=1, help="How many of the latest runs.")] = 20,
+    work_dir: WorkOption = None,
+) -> None:
+    """Tell Prometheus how the latest runs stand, from the ledger; without a port, once on standard output."""
+    from tasks.metrics import ledger_metrics
     from tasks.runtime import opened_rooms
+    from zimage_core.reporting.metrics import answer_prometheus, exposition
 
     with opened_rooms():
-        yield from publishing_lines()
+        if port is None:
+            typer.echo(exposition(ledger_metrics(work_dir, limit)), nl=False)
+            return
+        answering = answer_prometheus(host, port, lambda: ledger_metrics(work_dir, limit))
+        Console().print(f"http://{host}:{port}/metrics answers for the latest {limit} runs.", highlight=False)
+        answering.join()
 
 
-def _engine(settings: Settings) -> Iterator[str]:
-    from zimage_core.engines.registry import create_engine, known_engines, usable_devices
-
-    engine = create_engine(settings.engine, settings.engine_options)
-    try:
-        info = engine.info
-        yield f"{info.name} makes {', '.join(info.modes)}; about {info.seconds_per_image:.2f} s an image"
-    finally:
-        engine.close()
-    if devices := usable_devices(settings.engine, settings.engine_options):
-        yield f"one process on each of {', '.join(devices)}" if len(devices) > 1 else f"on {devices[0]}"
-    yield f"known: {', '.join(sorted(known_engines()))}"
-
-
-def _ledger(settings: Settings) -> Iterator[str]:
-    from sqlalchemy import make_url
-
-    from zimage_core.ledger import Ledger
-
-    with Ledger.open(settings.resolved_ledger_url()) as ledger:
-        yield f"{make_url(settings.resolved_ledger_url()).render_as_string()}, {len(ledger.runs(limit=100))} runs"
-
-
-def _prefect(settings: Settings) -> Iterator[str]:
-    import prefect
-    from prefect.settings import get_current_settings
-
-    url = get_current_settings().api.url
-    yield f"{prefect.__version__}, " + (f"server {url}" if url else "no server configured: each run starts its own")
-
-
-CHECKS: dict[str, Callable[[Settings], Iterator[str]]] = {
-    "Python": _python,
-    "Folders": _folders,
-    "Prompts": _prompts,
-    "Fonts": _fonts,
-    "Reading text": _ocr,
-    "Engine": _engine,
-    "Publishing": _publishing,
-    "Ledger": _ledger,
-    "Prefect": _prefect,
-}
+COMMANDS = (status, report, metrics, doctor)

@@ -27,7 +27,7 @@ from tasks.order import ProductionOrder
 from tasks.runtime import rooms
 from zimage_core import clock
 from zimage_core.errors import ZImageError
-from zimage_core.ledger import Ledger, Tally
+from zimage_core.ledger import Tally
 from zimage_core.reporting.metrics import RunMetrics, answer_prometheus, write_textfile
 from zimage_core.reporting.pulse import Pulse, percent, pulse_of
 from zimage_core.settings import SeeingSettings, load_seeing_settings
@@ -114,8 +114,9 @@ def tell_end(order: ProductionOrder, run_id: str, failed: Sequence[str]) -> None
         log.warning("How run %s ended could not be told: %s", run_id, error)
 
 
-def ledger_metrics(ledger: Ledger, limit: int) -> list[RunMetrics]:
-    """Return the latest runs of a ledger as metrics; the same numbers that the runs themselves tell."""
+def ledger_metrics(work_dir: Path | None, limit: int) -> list[RunMetrics]:
+    """Return the latest runs of the configured ledger as metrics; the same numbers that the runs themselves tell."""
+    ledger = rooms(ProductionOrder(catalogue="-", work_dir=work_dir)).ledger
     return [
         RunMetrics(row.run.run_id, row.run.promotion, row.counts, clock.now(), ended=row.state != "running")
         for row in ledger.runs(limit)
