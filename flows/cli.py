@@ -24,6 +24,7 @@ from flows import (
     cli_review,
     cli_schedule,
     cli_serve,
+    cli_setup,
     cli_webhooks,
 )
 from flows.quiet import set_up_terminal
@@ -50,6 +51,7 @@ for commands in (
     cli_inspect.COMMANDS,
     cli_look.COMMANDS,
     cli_serve.COMMANDS,
+    cli_setup.COMMANDS,
 ):
     for command in commands:
         app.command(command.__name__.rstrip("_").replace("_", "-"))(command)

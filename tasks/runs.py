@@ -33,10 +33,19 @@ def order_of(run_id: str | None, work_dir: Path | None, out_dir: Path | None) ->
     return order.model_copy(update={"work_dir": work_dir, "out_dir": out_dir}), found.run.run_id
 
 
+def latest_run_of(promotion: str, work_dir: Path | None, out_dir: Path | None) -> str:
+    """Return the id of the promotion's run opened last. Raises ConfigurationError when it has none."""
+    ledger = rooms(ProductionOrder(catalogue=_ANY, work_dir=work_dir, out_dir=out_dir)).ledger
+    found = next((row.run.run_id for row in ledger.runs(limit=_ALL) if row.run.promotion == promotion), None)
+    if found is None:
+        raise ConfigurationError(f"There is no run of {promotion} yet; produce it first.")
+    return found
+
+
 def unaccounted(order: ProductionOrder, run_id: str) -> int:
-    """Return how many promised shots are neither accepted, nor doubtful, nor given up."""
+    """Return how many promised shots are neither accepted, nor doubtful, nor given up, nor left out for time."""
     tally = tally_of(order, run_id)
-    return tally.promised - tally.accepted - tally.doubtful - tally.given_up
+    return tally.promised - tally.accepted - tally.doubtful - tally.given_up - tally.left_out
 
 
 def tally_of(order: ProductionOrder, run_id: str) -> Tally:
