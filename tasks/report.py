@@ -9,10 +9,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from prefect import task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from tasks.alike import same_backdrops
 from tasks.layers import cutout_of, finish
+from tasks.metrics import tell_end
 from tasks.moderate import moderation_counts
 from tasks.order import ProductionOrder
 from tasks.runtime import Rooms, artifact_key, photo_root, rooms
@@ -37,14 +38,25 @@ def report_folder(order: ProductionOrder, run_id: str) -> Path:
 
 @task(name="report", task_run_name="report {run_id}")
 def report(order: ProductionOrder, run_id: str) -> Path:
-    """Write a run's report as it stands, show it in the Prefect UI, and return the contact sheet's path."""
+    """Write a run's report as it stands, show it in the Prefect UI, and return the contact sheet's path.
+
+    In the UI: the summary, grades and costs by scene as a table, links to the contact sheet and to the run's release.
+    """
     sheet, summary = write_report(order, run_id)
+    of_run = f"Run {run_id}"
     create_markdown_artifact(
-        markdown=summary.to_markdown(), key=artifact_key("report", order.promotion), description=f"Run {run_id}"
+        markdown=summary.to_markdown(), key=artifact_key("report", order.promotion), description=of_run
+    )
+    create_table_artifact(
+        table=[scene.row() for scene in summary.grades],
+        key=artifact_key("grades", order.promotion),
+        description=f"{of_run}: grades and costs by scene",
     )
     create_link_artifact(
         link=sheet.resolve().as_uri(), link_text="contact sheet", key=artifact_key("contact-sheet", order.promotion)
     )
+    if manifest := _manifest_link(rooms(order), order, run_id):
+        create_link_artifact(link=manifest, link_text="manifest", key=artifact_key("manifest", order.promotion))
     return sheet
 
 
@@ -53,6 +65,7 @@ def close_run(order: ProductionOrder, run_id: str, failed: Sequence[str]) -> Non
     """Write down how the run ended: completed when the ledger accounts for every shot, else what is missing."""
     state = "incomplete" if failed else "completed"
     rooms(order).ledger.close_run(run_id, state=state, detail="; ".join(failed))
+    tell_end(order, run_id, failed)
 
 
 def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
@@ -88,6 +101,17 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     write_refusals_csv(refusals, folder / REFUSALS)
     open_rooms.work.replace(kept, state, content_type="text/plain")
     return folder / SHEET, summary
+
+
+def _manifest_link(open_rooms: Rooms, order: ProductionOrder, run_id: str) -> str | None:
+    """Return where the manifest of the release that this run made live is seen; None where it has made none."""
+    for event in open_rooms.ledger.releases(order.promotion):
+        if event.run_id == run_id:
+            key = event.release.manifest_key
+            if open_rooms.publishing.to is None:
+                return (open_rooms.settings.out_dir / "cdn" / key).resolve().as_uri()
+            return _link(open_rooms, key, open_rooms.settings.out_dir)
+    return None
 
 
 def _link(open_rooms: Rooms, key: str, folder: Path) -> str:

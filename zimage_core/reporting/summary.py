@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from zimage_core.domain import Refusal, ShotOutcome, ShotState
 from zimage_core.reporting.decisions import seen_in
+from zimage_core.reporting.scene_grades import SceneGradeCount, SceneGrades, per_accepted
 
 MOST_REASONS = 8
 """Reasons listed in a summary; the contact sheet and the CSV have all of them."""
@@ -51,10 +52,23 @@ class Summary:
     moderation: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     undecided: tuple[tuple[int, str], ...] = ()
+    grades: tuple[SceneGrades, ...] = ()
 
     def count(self, state: ShotState) -> int:
         """Return how many shots are in this state."""
         return self.states.get(state, 0)
+
+    @property
+    def cost_per_accepted_usd(self) -> float | None:
+        """What each accepted image cost, with the tries it and the others took; None where none is accepted."""
+        accepted = self.count("accepted")
+        return self.cost_usd / accepted if accepted else None
+
+    @property
+    def attempts_per_accepted(self) -> float | None:
+        """How many attempts were made for each accepted image; None where none is accepted."""
+        accepted = self.count("accepted")
+        return self.attempts / accepted if accepted else None
 
     def sentence(self) -> str:
         """Say in one sentence how much of what was promised can be published."""
@@ -66,6 +80,7 @@ class Summary:
             ("doubtful", "wait for a person"),
             ("given_up", "were given up"),
             ("failed", "failed for now"),
+            ("left_out", "were left out for lack of time"),
             ("promised", "are not finished"),
         ]
         said += "".join(f", {self.count(state)} {words}" for state, words in rest if self.count(state))
@@ -87,6 +102,12 @@ class Summary:
             f"{self.attempts} attempts, {self.regenerated} shots made more than once, {self.renditions} renditions; "
             f"{self.engine_seconds:.1f} s of engine time, {self.cost_usd:.2f} USD."
         )
+        if accepted := self.count("accepted"):
+            lines.append(
+                f"Per accepted image: {per_accepted(self.cost_usd, accepted, digits=4)} USD, "
+                f"{per_accepted(self.attempts, accepted, digits=2)} attempts, "
+                f"{per_accepted(self.engine_seconds, accepted, digits=1)} s of engine time."
+            )
         if self.moderation:
             said = [f"{count} {_ANSWERS.get(answer, answer)}" for answer, count in self.moderation.items()]
             lines.append(f"Moderation: {', '.join(said)}.")
@@ -119,14 +140,16 @@ def summarise(
     attempts = regenerated = renditions = 0
     cost_usd = seconds = 0.0
     undecided: list[tuple[int, str]] = []
+    by_scene = SceneGradeCount()
     for number, outcome in enumerate(outcomes, 1):
+        by_scene.add(outcome)
         if outcome.state == "doubtful":
             undecided.append((number, seen_in(outcome)))
         states[outcome.state] += 1
         scenes.setdefault(outcome.promise.shot.scene.name, Counter())[outcome.state] += 1
         if outcome.grade is not None:
             letters[outcome.grade.letter] += 1
-        if outcome.state in ("given_up", "failed"):
+        if outcome.state in ("given_up", "failed", "left_out"):
             undelivered[outcome.reason or outcome.state] += 1
         attempts += len(outcome.attempts)
         regenerated += len(outcome.attempts) > 1
@@ -150,6 +173,7 @@ def summarise(
         moderation=dict(moderation or {}),
         findings=tuple(findings),
         undecided=tuple(undecided),
+        grades=by_scene.scenes(),
     )
 
 

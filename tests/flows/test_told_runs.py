@@ -1,0 +1,130 @@
+"""A whole run is seen from outside: its events, its numbers for Prometheus, its artifacts; none of them can end it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from prefect.events.worker import EventsWorker
+from prometheus_client.parser import text_string_to_metric_families
+from workshop import Workshop
+
+from flows.produce import produce
+from tasks import metrics
+from tasks.metrics import beat, ledger_metrics, tell_end, told
+from tasks.order import ProductionOrder
+from tasks.runtime import rooms
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told_yet():
+    metrics._told.clear()
+    metrics._latest.clear()
+
+
+def order(shop: Workshop, **choices: object) -> ProductionOrder:
+    given = {"promotion": "618", "scenes": ("packshot",), "channels": ("taobao_main",)}
+    return ProductionOrder.model_validate({"catalogue": str(shop.catalogue)} | given | choices)
+
+
+def events_of(shop: Workshop, run_id: str, until: str) -> dict[str, dict[str, object]]:
+    """Return what the server was told of a run, the latest of each name, once it was told `until`."""
+    EventsWorker.drain_all()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        asked = {"filter": {"resource": {"id": [f"zimage.run.{run_id}"]}}}
+        found = httpx.post(f"{shop.environment['PREFECT_API_URL']}/events/filter", json=asked, timeout=10).json()
+        by_name = {event["event"]: event for event in reversed(found["events"])}
+        if until in by_name:
+            return by_name
+        time.sleep(0.2)
+    raise AssertionError(f"{until} was not told")
+
+
+def test_a_run_tells_its_progress_and_end_and_leaves_its_numbers_and_artifacts(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("ZIMAGE_METRICS_DIR", str(tmp_path / "textfiles"))
+    run_id = produce(order(workshop))
+    told_events = events_of(workshop, run_id, "zimage.run.completed")
+    completed = told_events["zimage.run.completed"]
+    assert completed["payload"]["accepted"] == completed["payload"]["promised"] == 2
+    assert completed["payload"]["letters"] == {"A": 2}
+    roles = {related["prefect.resource.role"] for related in completed["related"]}
+    assert {"promotion", "flow-run", "flow"} <= roles
+    assert told_events["zimage.run.progress"]["payload"]["promised"] == 2
+
+    text = (tmp_path / "textfiles" / f"zimage_run_{run_id}.prom").read_text()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    shots = {sample.labels["state"]: sample.value for sample in samples if sample.name == "zimage_run_shots"}
+    assert shots["accepted"] == 2
+    assert {sample.value for sample in samples if sample.name == "zimage_run_ended"} == {1}
+    (listed,) = [run for run in ledger_metrics(None, 5) if run.run_id == run_id]
+    assert (listed.ended, listed.tally.accepted, listed.promotion) == (True, 2, "618")
+
+    def artifact(key: str) -> str:
+        return str(httpx.get(f"{workshop.environment['PREFECT_API_URL']}/artifacts/{key}/latest").json()["data"])
+
+    (row,) = json.loads(artifact("grades-618"))
+    assert (row["scene"], row["promised"], row["accepted"], row["A"]) == ("packshot", 2, 2, 2)
+    assert row["USD per accepted"] == "0.0000"
+    assert "Per accepted image: 0.0000 USD, 1.00 attempts" in artifact("report-618")
+    manifest_key = json.loads((workshop.cdn / "current" / "618.json").read_text())["manifest_key"]
+    assert (workshop.cdn / manifest_key).resolve().as_uri() in artifact("manifest-618")
+    assert f"/reports/{run_id}/index.html" in artifact("contact-sheet-618")
+
+
+def test_a_body_that_raises_is_told_as_failed_and_one_that_was_closed_is_not(workshop: Workshop):
+    run_id = produce(order(workshop))
+    with pytest.raises(RuntimeError), told(order(workshop), run_id):
+        raise RuntimeError("the disk is gone")
+    failed = events_of(workshop, run_id, "zimage.run.failed")["zimage.run.failed"]
+    assert failed["payload"]["reason"] == "RuntimeError: the disk is gone"
+
+    def closed() -> None:
+        with told(order(workshop), "r-closed"):
+            tell_end(order(workshop), "r-closed", ["The engine is away."])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        closed()
+    incomplete = events_of(workshop, "r-closed", "zimage.run.incomplete")
+    assert "zimage.run.failed" not in incomplete
+    assert incomplete["zimage.run.incomplete"]["payload"]["reason"] == "The engine is away."
+
+
+def test_standing_still_is_no_progress_and_alarms_are_raised_once(workshop: Workshop, monkeypatch: pytest.MonkeyPatch):
+    given, run_id = order(workshop), produce(order(workshop))
+    emitted: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(metrics, "emit", lambda name, _order, _run, **payload: emitted.append((name, payload)))
+    monkeypatch.setattr(metrics, "BEAT_S", 0.0)
+    monkeypatch.setenv("ZIMAGE_ALERT_MIN_SHOTS", "2")
+    metrics._told.clear()
+    beat(given, run_id)
+    beat(given, run_id)
+    assert [name for name, _ in emitted] == ["zimage.run.progress"]
+    beat(given, run_id, stage="publish")
+    assert [payload["stage"] for _, payload in emitted] == ["make", "publish"]
+
+    ledger = rooms(given).ledger
+    poor = metrics.Tally(promised=4, accepted=1, given_up=1, letters={"A": 1, "C": 1}, attempts=4)
+    monkeypatch.setattr(type(ledger), "tally", lambda _self, _run_id: poor)
+    beat(given, run_id)
+    beat(given, run_id)
+    alarms = {name: payload for name, payload in emitted if name in ("zimage.run.failing", "zimage.quality.low")}
+    assert alarms["zimage.run.failing"]["failure_percent"] == 50.0
+    assert alarms["zimage.quality.low"]["c_percent"] == 50.0
+    assert sum(name in alarms for name, _ in emitted) == 2
+
+
+def test_a_metrics_folder_that_cannot_be_written_ends_no_run(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ZIMAGE_METRICS_DIR", str(tmp_path / "file" / "below"))
+    run_id = produce(order(workshop))
+    assert rooms(order(workshop)).ledger.tally(run_id).accepted == 2
+    assert f"How run {run_id} ended could not be told" in caplog.text
