@@ -43,14 +43,14 @@ def fill(
 
     SKUs for which there is no picture are named and left as they are.
     """
-    from zimage_core.publishing.channels import load_channels
+    from zimage_core.publishing.channels import known_channels
     from zimage_core.publishing.feeds import feed_pictures, fill_feed, kind_of_feed, require_no_overlay
-    from zimage_core.settings import load_publish_settings
+    from zimage_core.settings import load_publish_settings, load_settings
     from zimage_core.storage import write_whole
 
     data = _bytes_of(feed)
     if kind_of_feed(data, feed.name) != "shopify":
-        require_no_overlay(channel, load_channels())
+        require_no_overlay(channel, known_channels(load_settings().channels))
     with _entries(manifest, promotion, work_dir, out_dir) as entries:
         pictures = feed_pictures(entries, channel, public_url=load_publish_settings().public_url)
     done = fill_feed(data, pictures, feed.name)

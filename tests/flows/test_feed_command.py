@@ -98,3 +98,14 @@ def test_what_cannot_be_done_is_said(words: list[str], error: type[ZImageError],
     with pytest.raises(error, match=said):
         fill(*words, "--out", "out.csv")
     assert not Path("out.csv").exists()
+
+
+def test_a_channel_of_ones_own_is_judged_by_its_own_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own.yaml").write_text(
+        f"{PLAIN}: {{like: {LOUD}}}\n{LOUD}: {{like: {LOUD}, overlay_allowed: false, ai: {{}}}}\n"
+    )
+    monkeypatch.setenv("ZIMAGE_CHANNELS", "own.yaml")
+    with pytest.raises(ConfigurationError, match="prices and badges"):
+        fill("google.tsv", "-c", PLAIN, "--manifest", "release.json", "--out", "out.tsv")
+    fill("google.tsv", "-c", LOUD, "--manifest", "release.json", "--out", "out.tsv")
+    assert Path("out.tsv").read_text().endswith("\thttps://img.example/img/m.jpg\n")
