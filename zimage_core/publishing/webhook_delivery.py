@@ -26,7 +26,7 @@ from zimage_core.engines.wire.client import Limits, Reply, Wire
 from zimage_core.errors import ConfigurationError, EngineError, LedgerBusy
 from zimage_core.ledger import ClaimedDelivery, DeliveryOutcome, Outbox
 from zimage_core.publishing.addresses import AddressRefused, guarded
-from zimage_core.publishing.webhooks import Receiver, receivers_of, signed_headers, signers_of
+from zimage_core.publishing.webhooks import Receiver, receivers_of, signed_headers, signers_of, without_secrets
 from zimage_core.settings import PublishSettings
 
 log = logging.getLogger("zimage_core.publishing")
@@ -126,12 +126,7 @@ def _in_our_words(sentence: str, receiver: Receiver) -> str:
 
 
 def _masked(text: str, receiver: Receiver) -> str:
-    """Return the text without the parts of the receiver's URL that may be secret, should it repeat them."""
-    _, _, query = receiver.url.get_secret_value().partition("?")
-    values = {query, *(part.partition("=")[2] for part in query.split("&"))}
-    for value in sorted((value for value in values if len(value) > 3), key=len, reverse=True):
-        text = text.replace(value, "***")
-    return text
+    return without_secrets(text, receiver.url.get_secret_value())
 
 
 def wait_before_s(event_id: str, receiver_id: str, tries: int, retry_after_s: float | None = None) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,11 +31,15 @@ MAX_BODY_BYTES: Final = 20_000
 SECRET_BYTES: Final = (24, 64)
 """Between 192 and 512 bits, as the standard says of symmetric secrets."""
 _PREFIX: Final = "whsec_"
+_TOKEN: Final = re.compile(r"(?!v\d+$)(?=.*\d).{4,}|.{20,}")
+"""Parts of a path that services hand out as keys (`/services/T024BE7LD/B01…`): with a digit, or long; not `v1`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Who is told. `receiver_id` stands for the URL in the ledger; `name` is the URL without what may be secret."""
+    """Who is told. `receiver_id` stands for the URL in the ledger; `name` is the URL without what may be secret: its
+    query, and what looks like a token in its path.
+    """
 
     receiver_id: str
     name: str
@@ -67,7 +72,8 @@ def receivers_of(urls: Sequence[str], *, private: bool) -> tuple[Receiver, ...]:
             host, port, user = parts.hostname, parts.port, parts.username
         except ValueError:
             raise ConfigurationError("ZIMAGE_PUBLISH_WEBHOOK_URLS holds an address that cannot be read.") from None
-        name = f"{parts.scheme}://{host or ''}{f':{port}' if port else ''}{parts.path}"
+        path = "/".join("***" if _TOKEN.fullmatch(part) else part for part in parts.path.split("/"))
+        name = f"{parts.scheme}://{host or ''}{f':{port}' if port else ''}{path}"
         if not host or parts.scheme not in (("https", "http") if private else ("https",)):
             raise ConfigurationError(
                 f"ZIMAGE_PUBLISH_WEBHOOK_URLS names {name}, which is no https address (http is taken only with "
@@ -80,6 +86,16 @@ def receivers_of(urls: Sequence[str], *, private: bool) -> tuple[Receiver, ...]:
         receiver = Receiver(content_id("receiver", url), name, SecretStr(url))
         found.setdefault(receiver.receiver_id, receiver)
     return tuple(found.values())
+
+
+def without_secrets(text: str, url: str) -> str:
+    """Return a text without the parts of a receiver's URL that may be secret, should it repeat them."""
+    parts = urlsplit(url)
+    values = {parts.query, *(part.partition("=")[2] for part in parts.query.split("&"))}
+    found = {value for value in values if len(value) > 3} | {p for p in parts.path.split("/") if _TOKEN.fullmatch(p)}
+    for value in sorted(found, key=len, reverse=True):
+        text = text.replace(value, "***")
+    return text
 
 
 def signers_of(secret: SecretStr) -> tuple[Webhook, ...]:

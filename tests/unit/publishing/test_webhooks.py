@@ -24,6 +24,7 @@ from zimage_core.publishing.webhooks import (
     receivers_of,
     signed_headers,
     signers_of,
+    without_secrets,
 )
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -179,6 +180,14 @@ def test_a_receiver_is_shown_without_what_may_be_secret_in_its_address() -> None
     (one,) = receivers_of([twice, twice], private=False)
     assert one.name == "https://erp.example:8443/hooks"
     assert "abc" not in repr(one) + one.receiver_id
+
+
+def test_a_key_in_the_path_of_an_address_is_not_shown_either() -> None:
+    url = "https://hooks.example/services/v1/T024BE7LD/onlylettersbutverylong?key=s3cr3t"
+    (one,) = receivers_of([url], private=False)
+    assert one.name == "https://hooks.example/services/v1/***/***"
+    said = without_secrets(f"No route to {url}: s3cr3t", url)
+    assert said == "No route to https://hooks.example/services/v1/***/***?***: ***"
 
 
 @pytest.mark.parametrize(
