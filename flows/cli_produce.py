@@ -127,8 +127,12 @@ def _produce(order: ProductionOrder) -> None:
         from tasks.runs import tally_of_newest
 
         with progress(console, tally_of_newest(order)):
-            run_id = produce(order)
-        _say_where_to_look(order, run_id, console)
+            ended = produce(order, return_state=True)
+        run_id = ended.result()
+        if run_id is None:
+            console.print(ended.message or "There was nothing to do.", markup=False, highlight=False, soft_wrap=True)
+        else:
+            _say_where_to_look(order, run_id, console)
 
 
 def _say_where_to_look(order: ProductionOrder, run_id: str, console: Console) -> None:

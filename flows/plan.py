@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from prefect.artifacts import create_markdown_artifact
 from rich.console import Console
 from rich.markdown import Markdown
 
 from tasks.extract import read_products
 from tasks.order import ProductionOrder
 from tasks.plan import planned_shots
+from tasks.runtime import artifact_key
 from zimage_core.domain import Refusal
 from zimage_core.planning import ensure_something
 
 SHOWN_REFUSALS = 20
+
+
+def forecast_only(order: ProductionOrder) -> str:
+    """Show what the order would make in the Prefect UI and return it as a sentence; no ledger row, no engine call.
+
+    Raises PlanError when nothing at all could be made.
+    """
+    plan = planned_shots(order, read_products(order))
+    refused = sum(isinstance(answer, Refusal) for answer in plan)
+    forecast = plan.forecast
+    ensure_something(forecast)
+    create_markdown_artifact(
+        markdown=forecast.to_markdown(),
+        key=artifact_key("plan", order.promotion),
+        description=f"What this order for {order.promotion} would make",
+    )
+    return (
+        f"A dry run, nothing was spent: {forecast.shots} shots of {forecast.products} products, about "
+        f"{forecast.seconds / 60:.0f} min of one engine and ${forecast.cost_usd:,.2f}; {refused} shots refused."
+    )
 
 
 def dry_run(order: ProductionOrder, console: Console) -> None:

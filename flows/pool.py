@@ -17,6 +17,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling, Crashed, Scheduled
 
@@ -36,22 +37,18 @@ LOOK_EVERY_S = 2.0
 SUBMISSIONS = 3
 """So often is a shard submitted by one parent before it is left for a person to look at."""
 
-SILENT_S = 30.0
-"""A run that is Running without a lease is reading its order or ending; one that stays so has lost its machine."""
+SILENT_S, SILENT_LEASES = 5.0, 0.5
+"""A run that is Running without a lease is reading its order or ending; one that stays so for half a lease, and no less
+than 5 s, has lost its machine. With leases of 60 s that is found out 90 s after its last sign of life at the latest."""
 
 PENDING_S = 600.0
 """A worker that took a run and did not start it within this time (a container image is fetched meanwhile) is gone."""
 
-RETRIES, RETRY_AFTER_S = 2, 30
-"""How often Prefect itself tries a shard again that failed, and after how long: an engine restarts within a minute."""
-
 _IDS_AT_ONCE = 100
+_SORT = FlowRunSort.ID_DESC
 _OPEN_STATES = tuple(kind for kind in StateType if kind.value not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"))
 
 log = logging.getLogger("zimage_core.tasks")
-
-produce_shard_on_worker = produce_shard.with_options(retries=RETRIES, retry_delay_seconds=RETRY_AFTER_S)
-"""What the deployment runs: the shard, tried again by Prefect where it failed."""
 
 
 def produce_on_pool(order: ProductionOrder, run_id: str, labels: Mapping[str, str], work_queue: str) -> list[str]:
@@ -110,7 +107,7 @@ class _Watch:
         ids = list(self.runs.values())
         for start in range(0, len(ids), _IDS_AT_ONCE):
             chosen = FlowRunFilter.model_validate({"id": {"any_": ids[start : start + _IDS_AT_ONCE]}})
-            found += self.client.read_flow_runs(flow_run_filter=chosen, limit=_IDS_AT_ONCE)
+            found += self.client.read_flow_runs(flow_run_filter=chosen, sort=_SORT, limit=_IDS_AT_ONCE)
         return found
 
     def _follow(self, flow_run: FlowRun) -> None:
@@ -142,7 +139,8 @@ class _Watch:
             self.silent_since_s.pop(flow_run_id, None)
             return None
         now_s = clock.elapsed_s()
-        if now_s - self.silent_since_s.setdefault(flow_run_id, now_s) < SILENT_S:
+        patience_s = max(SILENT_S, SILENT_LEASES * self.order.settings().lease_s)
+        if now_s - self.silent_since_s.setdefault(flow_run_id, now_s) < patience_s:
             return None
         return "Its machine was lost: nobody renews its lease any more."
 
@@ -171,7 +169,7 @@ def _open_runs(client: SyncPrefectClient, run_id: str) -> dict[str, FlowRun]:
     """Return the runs of a run's shards that have not ended, by shard; of several of one shard the latest."""
     chosen = FlowRunFilter.model_validate({"tags": {"all_": [_tag(run_id)]}, "state": {"type": {"any_": _OPEN_STATES}}})
     found: list[FlowRun] = []
-    while page := client.read_flow_runs(flow_run_filter=chosen, limit=_IDS_AT_ONCE, offset=len(found)):
+    while page := client.read_flow_runs(flow_run_filter=chosen, sort=_SORT, limit=_IDS_AT_ONCE, offset=len(found)):
         found += page
     return {str(one.parameters["shard_id"]): one for one in sorted(found, key=_created)}
 

@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from prefect import flow
+from prefect.states import Completed
 
 from flows.devices import produce_on_devices
+from flows.plan import forecast_only
 from flows.pool import produce_on_pool
 from flows.publish import publish
 from flows.ray_cluster import produce_on_ray
 from flows.shard import make_shard
+from tasks.again import ask_again
 from tasks.alike import compare_products
+from tasks.check import check_order
 from tasks.devices import devices_of
 from tasks.experience import fix_experience
 from tasks.extract import extract
 from tasks.order import ProductionOrder
 from tasks.plan import plan
 from tasks.report import close_run, report
+from tasks.runs import described, tally_of
 from tasks.runtime import sentence_of, shard_labels, unfinished_shards
 from zimage_core.errors import EngineError
 
 
 @flow(name="produce", flow_run_name="{order.promotion} · {order.catalogue_name}")
-def produce(order: ProductionOrder) -> str:
+def produce(order: ProductionOrder) -> str | None:
     """Extract, plan, make every shot shard by shard, publish what is accepted, report. Returns the run's id.
 
     The same order again continues where the last one ended, whatever ended it. Completed means that the ledger
-    accounts for every promised shot: accepted, waiting for a person, or given up with a reason. When some failed for
-    now, nothing is released, the report says which, and EngineError is raised.
+    accounts for every promised shot: accepted, waiting for a person, given up with a reason, or left out for time. When
+    some failed for now, nothing is released, the report says which, and EngineError is raised. None is returned where
+    there was nothing to do, or a dry run was ordered.
     """
+    check_order(order)
+    if order.dry_run:
+        return _ended(forecast_only(order), None)
     extracted = extract(order)
-    plan(order, extracted)
     run_id = extracted.run_id
+    if not extracted.product_count and order.only in ("new", "changed"):
+        return _ended(f"No product of {order.catalogue_name} is new{_or_changed(order)}: there is nothing to do.", None)
+    plan(order, extracted)
+    if order.only == "C":
+        ask_again(order, run_id)
     fix_experience(order, run_id)
     reasons = make_shards(order, run_id)
     left = len(unfinished_shards(order, run_id))
@@ -47,7 +61,16 @@ def produce(order: ProductionOrder) -> str:
             f"{left} of {len(shard_labels(order, run_id))} shards are not finished: {failed[0]} Nothing was released; "
             "run again to make only what is missing."
         )
-    return run_id
+    return _ended(described(tally_of(order, run_id)), run_id)
+
+
+def _ended(sentence: str, run_id: str | None) -> str | None:
+    """Return what the flow returns: the run's id, in a state whose message is the outcome in a sentence."""
+    return cast("str | None", Completed(message=sentence, data=run_id))  # Prefect hands on the state's data
+
+
+def _or_changed(order: ProductionOrder) -> str:
+    return " or has changed" if order.only == "changed" else ""
 
 
 def make_shards(order: ProductionOrder, run_id: str) -> list[str]:

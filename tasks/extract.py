@@ -19,6 +19,7 @@ from tasks.runtime import Rooms, artifact_key, photo_root, resident_engine, room
 from zimage_core import clock
 from zimage_core.catalogue import Catalogue, check_photos, read_catalogue
 from zimage_core.domain import Product, Refusal, Run, content_id, to_plain
+from zimage_core.errors import PlanError
 from zimage_core.storage import sweep, unfinished
 
 SHOWN_REFUSALS = 200
@@ -45,10 +46,18 @@ class Extracted:
 def extract(order: ProductionOrder) -> Extracted:
     """Read, validate and keep the catalogue; open the run (or go on with it); record and show what was refused.
 
-    Raises CatalogueError when the catalogue as a whole cannot be used.
+    Where the order is about a part of the catalogue and that part is empty, no run is opened. Raises CatalogueError
+    when the catalogue as a whole cannot be used, PlanError when the order is about an earlier run that there is not.
     """
     open_rooms = rooms(order)
     extracted = read_products(order)
+    if order.only in ("failed", "C") and not open_rooms.ledger.events(extracted.run_id):
+        raise PlanError(
+            f"Only {order.only} was ordered, and nothing was made of this order before: the catalogue, the settings, "
+            "the prompts or the engine are others now. Order all, or changed."
+        )
+    if not extracted.product_count and order.only in ("new", "changed"):
+        return extracted
     open_rooms.ledger.open_run(
         Run(extracted.run_id, order.promotion, extracted.source, order.model_dump_json(), clock.now())
     )
@@ -115,10 +124,14 @@ def kept_products(extracted: Extracted) -> Iterator[Product]:
 def _checked(
     catalogue: Catalogue, order: ProductionOrder, open_rooms: Rooms, refusals: list[Refusal]
 ) -> Iterator[Product]:
-    """Yield the products whose photos are usable, up to the order's limit; the others' refusals are collected."""
+    """Yield the products that the order is about and whose photos are usable, up to its limit.
+
+    The others' refusals are collected.
+    """
     root = photo_root(order)
     taken = 0
-    for answer in check_photos(catalogue.products(), root, max_megapixels=open_rooms.settings.max_photo_megapixels):
+    checked = check_photos(catalogue.products(), root, max_megapixels=open_rooms.settings.max_photo_megapixels)
+    for answer in _part(checked, order, open_rooms):
         if isinstance(answer, Refusal):
             refusals.append(answer)
             continue
@@ -126,6 +139,18 @@ def _checked(
         taken += 1
         if order.limit is not None and taken >= order.limit:
             return
+
+
+def _part(
+    checked: Iterator[Product | Refusal], order: ProductionOrder, open_rooms: Rooms
+) -> Iterator[Product | Refusal]:
+    """Leave out the products that the promotion has been produced for, as they are now or at all; refusals pass."""
+    made = open_rooms.ledger.products_made(order.promotion) if order.only in ("new", "changed") else {}
+    for answer in checked:
+        known = made.get(answer.sku) if isinstance(answer, Product) else None
+        same = isinstance(answer, Product) and known == answer.product_key
+        if known is None or (order.only == "changed" and not same):
+            yield answer
 
 
 def _keep_products(products: Iterator[Product], folder: Path) -> tuple[Path, str, int]:

@@ -19,7 +19,7 @@ from zimage_core.errors import PublishError
 from zimage_core.publishing.canary import canary
 from zimage_core.publishing.expiry import is_over, writes_something
 from zimage_core.publishing.held import prepare_release
-from zimage_core.publishing.history import Held
+from zimage_core.publishing.history import Held, read_manifest, read_pointer
 from zimage_core.publishing.manifest import Manifest, ManifestEntry, build_manifest, public_file_url
 from zimage_core.publishing.release import publish_release
 
@@ -57,6 +57,7 @@ def make_renditions(order: ProductionOrder, run_id: str, shots: Sequence[tuple[s
 def release(order: ProductionOrder, run_id: str) -> Release | Held | None:
     """Switch the promotion's pointer to a manifest of every accepted picture; None when none is accepted.
 
+    Where the order is about a part of the catalogue, what is live of the other products stays live with it.
     An order that holds its release has it stored and proved, and nothing is switched. Raises PublishError when a file
     that should be there is not; the release before it still stands.
     """
@@ -65,7 +66,8 @@ def release(order: ProductionOrder, run_id: str) -> Release | Held | None:
     if not listed:
         return None
     settings = open_rooms.publishing
-    manifest = build_manifest(order.promotion, (entry for _, entry in listed), public_url=settings.public_url)
+    entries = [*(entry for _, entry in listed), *_of_other_products(open_rooms, order, run_id)]
+    manifest = build_manifest(order.promotion, entries, public_url=settings.public_url)
     look, threads = canary(settings.public_url), settings.threads
     if order.held(clock.now()):
         held = prepare_release(
@@ -123,6 +125,17 @@ def _listed(rooms: Rooms, run_id: str, promotion: str) -> Iterator[tuple[Publish
                     sku=item.promise.product.sku,
                     shot_id=item.promise.shot.shot_id,
                 )
+
+
+def _of_other_products(rooms: Rooms, order: ProductionOrder, run_id: str) -> list[ManifestEntry]:
+    """Return the live files of products that a part of a catalogue was not about: neither promised nor refused."""
+    pointer = read_pointer(rooms.cdn, order.promotion) if order.is_partial else None
+    if pointer is None:
+        return []
+    concerned = {promise.product.sku for promise in rooms.ledger.iter_promises(run_id)}
+    concerned |= {refusal.sku for refusal in rooms.ledger.refusals(run_id) if refusal.sku}
+    live = read_manifest(rooms.cdn, pointer.manifest_key)
+    return [entry for entry in live.entries if entry.sku not in concerned]
 
 
 def _show(

@@ -53,6 +53,20 @@ def tally_of(order: ProductionOrder, run_id: str) -> Tally:
     return rooms(order).ledger.tally(run_id)
 
 
+def described(tally: Tally) -> str:
+    """Return where the promised shots of a run ended, each counted once, as a sentence."""
+    counts = {
+        "accepted": tally.accepted,
+        "waiting for a person": tally.doubtful,
+        "given up": tally.given_up,
+        "left out for time": tally.left_out,
+        "failed": tally.failed,
+        "not made yet": tally.pending,
+    }
+    told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return f"{tally.promised:,} {'shot' if tally.promised == 1 else 'shots'}: {told or 'nothing was made'}."
+
+
 def tally_of_newest(order: ProductionOrder) -> Callable[[], Tally | None]:
     """Return a function that counts the run this process is about to open or resume; None until it has."""
     ledger, started = rooms(order).ledger, clock.now()

@@ -37,7 +37,9 @@ class SleepingEngine:
     `says`: how many seconds a picture takes by its own word, where that is not the truth.
 
     With option `studio` the pictures are those of the studio engine. On the device `broken` it cannot be created, on
-    `ill` it draws nothing, on `frail` its process is killed at the fourth picture.
+    `ill` it draws nothing, on `frail` its process is killed at the fourth picture. While the file of `ill_while` is
+    there it draws nothing anywhere; the process that finds the file of `die_once` takes it away and dies of it, and the
+    one that finds that of `freeze_once` takes it away and stops, as a machine that is suspended does.
     """
 
     def __init__(self, options: Mapping[str, str]) -> None:
@@ -84,14 +86,28 @@ class SleepingEngine:
         self.drawn += 1
         if self.device == "frail" and self.drawn > 3:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.takes("die_once"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.takes("freeze_once"):
+            os.kill(os.getpid(), signal.SIGSTOP)
         started_s = time.monotonic()
         time.sleep(self.seconds)
         self.note("drawn", request.attempt_id, f"{started_s:.4f}", f"{time.monotonic():.4f}")
-        if self.device == "ill":
+        if self.device == "ill" or Path(self.options.get("ill_while", "/nowhere")).exists():
             return EngineFailure(request.attempt_id, EngineUnavailable(f"Device {self.device} is ill."), self.seconds)
         if self.inner:
             return self.inner.render([request])[0]
         return Rendered(request.attempt_id, picture(request), None, self.seconds, self.cost_usd)
+
+    def takes(self, option: str) -> bool:
+        """Tell whether this process is the one that took the option's file away, with its pid in a file beside it."""
+        path = Path(self.options.get(option, "/nowhere"))
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        path.with_suffix(".pid").write_text(str(os.getpid()))
+        return True
 
     def wait_for_the_others(self) -> None:
         """Begin to draw when `together` processes can, so that a journal measures drawing and not starting."""

@@ -50,9 +50,9 @@ def started_server(home: Path, *, ui: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def started(command: list[str], environment: Mapping[str, str], log: Path, cwd: Path | None = None) -> Iterator[
-    subprocess.Popen[bytes]
-]:
+def started(
+    command: list[str], environment: Mapping[str, str], log: Path, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run `prefect` with these arguments until the body ends, then end it and whatever it has started."""
     with log.open("ab") as out:
         process = subprocess.Popen(

@@ -27,7 +27,7 @@ from zimage_core.domain import (
     SignedAttempt,
     Verdict,
 )
-from zimage_core.ledger import accounts, leases, looks, prices, queries, rows, schema, writes
+from zimage_core.ledger import accounts, leases, looks, made, prices, queries, rows, schema, writes
 from zimage_core.ledger.database import Database, insert_new
 from zimage_core.ledger.leases import Lease
 from zimage_core.ledger.parts import Parts
@@ -137,6 +137,11 @@ class Ledger(Parts):
         """Let these products' prices be the run's from now on; return how many are new. Promises are read with them."""
         with self._database.writing() as connection:
             return prices.record(connection, run_id, products, self._clock())
+
+    def products_made(self, promotion: str) -> dict[str, str]:
+        """Return by SKU the product_key with which it was last part of a completed run of the promotion."""
+        with self._database.reading() as connection:
+            return made.products_made(connection, promotion)
 
     def promised_shards(self, run_id: str) -> tuple[str, ...]:
         """Return the shards of a run in the order of their first promise."""
