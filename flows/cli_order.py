@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast, get_args
 
 import typer
 
@@ -13,7 +13,11 @@ from zimage_core.domain import SceneName
 from zimage_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from tasks.order import ProductionOrder
+
+Asked = TypeVar("Asked", bound="BaseModel")
 
 WorkOption = Annotated[Path | None, typer.Option("--work-dir", help="Where the ledger and the layers are kept.")]
 OutOption = Annotated[Path | None, typer.Option("--out-dir", help="Where images and reports go.")]
@@ -90,12 +94,17 @@ def takes_an_order(command: Callable[..., None]) -> Callable[..., None]:
 
 def order_from(fields: Chosen, **more: object) -> ProductionOrder:
     """Return the order of these fields. Raises ConfigurationError: one sentence that says which of them is wrong."""
-    from pydantic import ValidationError
-
     from tasks.order import ProductionOrder
 
+    return valid(ProductionOrder, {**fields, **more})
+
+
+def valid(kind: type[Asked], fields: Chosen) -> Asked:
+    """Return what is asked for as a model of this kind. Raises ConfigurationError naming the field that is wrong."""
+    from pydantic import ValidationError
+
     try:
-        return ProductionOrder.model_validate({**fields, **more})
+        return kind.model_validate(fields)
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'order'}: {e['msg'].removeprefix('Value error, ')}"

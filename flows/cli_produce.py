@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from flows.cli_order import Chosen, OutOption, WorkOption, order_from, takes_an_order
+from flows.cli_order import Chosen, OutOption, WorkOption, order_from, takes_an_order, valid
 from flows.cli_release import AlthoughOverOption
 from zimage_core import clock
-from zimage_core.errors import ConfigurationError
 from zimage_core.settings import load_publish_settings, load_settings
 
 if TYPE_CHECKING:
@@ -69,22 +68,15 @@ def publish(
 ) -> None:
     """Release what is accepted now, for instance after people have decided; then write the report again."""
     with _flows():
-        from flows.publish import publish as publish_flow
-        from tasks.report import write_report
-        from tasks.runs import order_of, unaccounted
+        from flows.operate import PublishRequest, publish_run
 
-        order, known = order_of(run_id, work_dir, out_dir)
-        if not partial and (missing := unaccounted(order, known)):
-            raise ConfigurationError(
-                f"{missing} shots of {known} are not made yet; run it again first, or give --partial to leave them out."
-            )
-        order = order_from(order.model_dump(), hold=hold, go_live_at=go_live_at)
-        release = publish_flow(order, known, although_over)
-        write_report(order, known)
+        asked = {"run_id": run_id, "partial": partial, "hold": hold, "go_live_at": go_live_at}
+        folders = {"work_dir": work_dir, "out_dir": out_dir}
+        published = publish_run(valid(PublishRequest, {**asked, **folders, "although_over": although_over}))
     console = Console()
-    if release is None:
+    if published.release is None:
         console.print("Nothing is accepted yet, so nothing was released.")
-    _say_where_to_look(order, known, console)
+    _say_where_to_look(published.order, published.run_id, console)
 
 
 def regrade(

@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 
 from flows.cli_order import OutOption, WorkOption
-from zimage_core import clock
 from zimage_core.errors import ConfigurationError, ZImageError
 
 if TYPE_CHECKING:
@@ -123,29 +122,22 @@ def expire(
 ) -> None:
     """Take badge and price out of what a promotion shows, by releasing the same pictures without them."""
     Console(stderr=True).print("[dim]Starting Prefect …[/]")
-    from flows.expire import expire as expire_flow
-    from tasks.expire import expired_promotions, order_of_live, refuse_while_running
+    from flows.operate import Expired, ExpireRequest, expire_over
     from tasks.runtime import opened_rooms
     from zimage_core.publishing.expiry import zone_of
 
-    place, now = zone_of(zone) if zone else None, clock.now()
+    request = ExpireRequest(
+        promotion=promotion, although_running=although_running, who=who, work_dir=work_dir, out_dir=out_dir
+    )
+
+    def tell(one: Expired) -> None:
+        _say(one.sentence)
+
     with opened_rooms():
-        chosen = expired_promotions(now, place, work_dir, out_dir) if promotion is None else [promotion]
-        if not chosen:
-            _say("No live promotion is over, or all that are show no prices.")
-        failed = 0
-        for name in chosen:
-            with _told_if_one_of_many(len(chosen)) as told:
-                order, run_id = order_of_live(name, work_dir, out_dir)
-                if not although_running:
-                    refuse_while_running(name, now, place, order)
-                release = expire_flow(order, run_id, who)
-                _say(
-                    f"{name} shows no badge and no price any more: release {release.release_id}, "
-                    f"{release.rendition_count} files."
-                )
-            failed += len(told)
-    if failed:
+        found = expire_over(request, zone_of(zone) if zone else None, tell)
+    if not found:
+        _say("No live promotion is over, or all that are show no prices.")
+    if any(one.error is not None for one in found):
         raise typer.Exit(1)
 
 

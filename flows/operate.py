@@ -109,7 +109,7 @@ class Expired:
     def sentence(self) -> str:
         """What to tell a person."""
         if self.release is None:
-            return f"{self.promotion}: {self.error}"
+            return f"{self.promotion}: {type(self.error).__name__}: {self.error}"
         return (
             f"{self.promotion} shows no badge and no price any more: release {self.release.release_id}, "
             f"{self.release.rendition_count} files."
@@ -149,7 +149,7 @@ def publish_run(request: PublishRequest) -> Published:
     order, run_id = order_of(chosen, request.work_dir, request.out_dir)
     if not request.partial and (missing := unaccounted(order, run_id)):
         raise ConfigurationError(
-            f"{missing} shots of {run_id} are not made yet; run it again first, or say partial to leave them out."
+            f"{missing} shots of {run_id} are not made yet; run it again first, or publish it partially (--partial)."
         )
     order = order.model_copy(update={"hold": request.hold, "go_live_at": request.go_live_at})
     released = publish(order, run_id, request.although_over)
