@@ -11,7 +11,6 @@ from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
-from pydantic import TypeAdapter
 from sqlalchemy import make_url
 
 from tasks.order import ProductionOrder
@@ -26,8 +25,6 @@ SHOWN_REFUSALS = 200
 """Rows of the refusals table in the Prefect UI; refusals.csv and the ledger hold all of them."""
 
 log = logging.getLogger("zimage_core.tasks")
-
-_PRODUCT = TypeAdapter(Product)
 
 
 @dataclass(frozen=True)
@@ -114,13 +111,6 @@ def catalogue_source(order: ProductionOrder) -> str:
     return make_url(order.catalogue).set(password=password.get_secret_value()).render_as_string(hide_password=False)
 
 
-def kept_products(extracted: Extracted) -> Iterator[Product]:
-    """Yield the products that extract kept, in the catalogue's order."""
-    with extracted.products_file.open("rb") as lines:
-        for line in lines:
-            yield _PRODUCT.validate_json(line)
-
-
 def _checked(
     catalogue: Catalogue, order: ProductionOrder, open_rooms: Rooms, refusals: list[Refusal]
 ) -> Iterator[Product]:
@@ -159,7 +149,7 @@ def _keep_products(products: Iterator[Product], folder: Path) -> tuple[Path, str
     growing = unfinished(folder)
     with growing.open("wb") as out:
         for product in products:
-            line = json.dumps(to_plain(product), ensure_ascii=False, sort_keys=True).encode() + b"\n"
+            line = json.dumps(product.to_line(), ensure_ascii=False, sort_keys=True).encode() + b"\n"
             digest.update(line)
             out.write(line)
             count += 1

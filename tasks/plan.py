@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from pydantic import TypeAdapter
 
 from tasks.budget import planned_sentence
 from tasks.deadline import settle, show
 from tasks.devices import devices_of
-from tasks.extract import Extracted, kept_products
+from tasks.extract import Extracted
 from tasks.order import ProductionOrder
 from tasks.runtime import artifact_key, resident_engine, rooms
-from zimage_core.domain import Promise, Refusal
+from zimage_core.domain import Product, Promise, Refusal
 from zimage_core.engines.registry import engines_for_mode
 from zimage_core.planning import Forecast, Plan, ensure_something, iter_plan
 from zimage_core.planning.deadline import Outlook
+from zimage_core.planning.priority import lines_by_value
 from zimage_core.planning.sharing import shard_size_for
 from zimage_core.quality.opinions import scorers_of
 
 log = logging.getLogger("zimage_core.tasks")
+
+_PRODUCT = TypeAdapter(Product)
 
 PROMISES_AT_ONCE = 500
 """Rows per ledger write while planning: memory stays flat however large the catalogue is."""
@@ -76,7 +81,7 @@ def planned_shots(order: ProductionOrder, extracted: Extracted) -> Plan:
     scorers_of(open_rooms.rubric)  # one that cannot be made is refused before anything is spent
     promotion = open_rooms.library.promotion(order.promotion)
     return iter_plan(
-        kept_products(extracted),
+        _most_valuable_first(extracted),
         open_rooms.library,
         promotion,
         open_rooms.channels,
@@ -87,6 +92,11 @@ def planned_shots(order: ProductionOrder, extracted: Extracted) -> Plan:
         shard_size=_shard_size(order, extracted, len(order.scenes or promotion.scenes)),
         able_engines=engines_for_mode,
     )
+
+
+def _most_valuable_first(extracted: Extracted) -> Iterator[Product]:
+    """Yield the products that extract kept in the order in which they are made; the same file has the same order."""
+    return map(_PRODUCT.validate_json, lines_by_value(extracted.products_file))
 
 
 def _shard_size(order: ProductionOrder, extracted: Extracted, scenes: int) -> int:

@@ -53,6 +53,10 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
         "matte", "matte path", "matte file", "alpha matte", "mask", "mask path", "抠图", "蒙版", "遮罩", "抠图路径",
         "蒙版路径", "透明通道",
     ),
+    "value": (
+        "value", "daily value", "value per day", "sales per day", "daily sales", "margin per day", "daily margin",
+        "日销售额", "日均销售额", "日毛利", "日均毛利", "价值",
+    ),
 }  # fmt: skip
 """Field → the headers it is known by, the likeliest first; case, width, blanks and punctuation do not matter."""
 

@@ -186,6 +186,7 @@ def _sift_all(
     refused = _Parts(folder, "refused", REFUSED_SCHEMA)
     faults: Counter[int] = Counter()
     unknown: Counter[str] = Counter()
+    unreadable_values = 0
     for batch in opened.batches:
         sifted = sift(batch, price_format=price_format, default_currency=default_currency)
         usable.add(sifted.usable)
@@ -193,6 +194,7 @@ def _sift_all(
         faults.update(dict(sifted.refused["faults"].value_counts().iter_rows()))
         if len(unknown) < _WORDS_KEPT:
             unknown.update(sifted.unknown_categories)
+        unreadable_values += sifted.unreadable_values
     if not usable.rows:
         raise CatalogueError(_no_usable_row(name, refused.rows, faults))
     frame = usable.scan()
@@ -204,7 +206,7 @@ def _sift_all(
         fingerprint=opened.fingerprint(),
         frame=frame,
         columns=opened.columns.chosen,
-        notes=(*opened.columns.notes, *_category_notes(unknown)),
+        notes=(*opened.columns.notes, *_category_notes(unknown), *_value_notes(unreadable_values)),
         product_count=usable.rows - duplicates.height,
         refused_count=refused.rows + duplicates.height,
         _refused=refused.scan(),
@@ -240,3 +242,10 @@ def _category_notes(unknown: Counter[str]) -> tuple[str, ...]:
     ordered = sorted(unknown.items(), key=lambda pair: (-pair[1], pair[0]))
     words = ", ".join(f"{word!r} ({rows} rows)" for word, rows in ordered[:_WORDS_SHOWN])
     return (f"Categories that are not known count as 'default': {words}.",)
+
+
+def _value_notes(unreadable: int) -> tuple[str, ...]:
+    if not unreadable:
+        return ()
+    rows = "1 row is" if unreadable == 1 else f"{unreadable:,} rows are"
+    return (f"In the value column {rows} not a number; these products count as if they had none.",)

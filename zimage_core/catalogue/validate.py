@@ -34,6 +34,7 @@ TYPED_SCHEMA: Final = pl.Schema(
         "price": AMOUNT,
         "original_price": AMOUNT,
         "selling_points": pl.List(pl.String()),
+        "value": pl.Float64(),
     }
 )
 _TEXT: Final[dict[str, pl.DataType]] = {"ragged": pl.String(), **dict.fromkeys(FIELDS, pl.String())}
@@ -57,6 +58,7 @@ _SCIENTIFIC: Final = r"^[0-9](?:\.[0-9]+)?[eE]\+[0-9]+$"
 _DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} 00:00:00$"
 _ODD_SKU: Final = rf"{_SUSPECT_SKU}|{_SCIENTIFIC}|{_DATE}"
 _POINT_BREAK: Final = r"\s*[；;|｜\n\r][；;|｜\s]*"
+_GROUPED: Final = r"^-?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?$"
 _ODD_POINTS: Final = rf"{_SUSPECT}|[;|｜]|；[；\s]|\s；|^；|；$"
 """Selling points that are more than texts with one `；` between them; cleaning brings them into that form."""
 
@@ -69,12 +71,14 @@ _NO_BITS: Final = pl.lit(0, dtype=pl.UInt64)
 class Sifted:
     """One batch, parted: `usable` by TYPED_SCHEMA, `refused` by REFUSED_SCHEMA with the text as it came.
 
-    `unknown_categories` counts the words for a category that no table knows.
+    `unknown_categories` counts the words for a category that no table knows; `unreadable_values` the usable rows whose
+    value is no number: it only orders the work, so the product is taken as if none were given.
     """
 
     usable: pl.DataFrame
     refused: pl.DataFrame
     unknown_categories: Mapping[str, int]
+    unreadable_values: int = 0
 
 
 def sift(batch: pl.DataFrame, *, price_format: PriceFormat, default_currency: str) -> Sifted:
@@ -98,7 +102,8 @@ def sift(batch: pl.DataFrame, *, price_format: PriceFormat, default_currency: st
     refused = text.select(*REFUSED_SCHEMA.names()[:-1]).with_columns(judged["faults"]).filter(bad)
     usable = judged.filter(judged["faults"] == 0)
     unknown = usable["unknown_category"].drop_nulls().value_counts()
-    return Sifted(usable.select(TYPED_SCHEMA.names()), refused, dict(unknown.iter_rows()))
+    unreadable = int(usable["unreadable_value"].sum())
+    return Sifted(usable.select(TYPED_SCHEMA.names()), refused, dict(unknown.iter_rows()), unreadable)
 
 
 def _texts(batch: pl.DataFrame, price_format: PriceFormat) -> pl.DataFrame:
@@ -217,7 +222,7 @@ def _settled(said: Mapping[str, str | None], default_currency: str) -> str | Non
 
 
 def _judge(text: pl.DataFrame, odd: _OddValues, default_currency: str) -> pl.DataFrame:
-    """Return every row typed, with its `faults` and, where its category is not known, `unknown_category`."""
+    """Return every row typed, with its `faults`, its category where it is not known, and whether its value is none."""
     known_words = _table(text["category"], known_category)
     first_codes = _table(
         odd.columns.get("currency", text["currency"]), lambda word: next(iter(currency_codes(word)), None)
@@ -225,6 +230,9 @@ def _judge(text: pl.DataFrame, odd: _OddValues, default_currency: str) -> pl.Dat
     price, original = (pl.col(name).cast(AMOUNT, strict=False) for name in MONEY_FIELDS)
     category = pl.col("category").replace_strict(*known_words, default=None, return_dtype=pl.String)
     currency = pl.col("currency").replace_strict(*first_codes, default=None, return_dtype=pl.String)
+    plain_value = pl.when(pl.col("value").str.contains(_GROUPED)).then(pl.col("value").str.replace_all(",", ""))
+    number = plain_value.otherwise(pl.col("value")).cast(pl.Float64, strict=False)
+    value = pl.when(number.is_finite()).then(number)
     return (
         text.lazy()
         .select("record_no", "ragged", *FIELDS, *(pl.col(name).alias(f"{name}_given") for name in MONEY_FIELDS))
@@ -233,6 +241,8 @@ def _judge(text: pl.DataFrame, odd: _OddValues, default_currency: str) -> pl.Dat
             blank=pl.all_horizontal(pl.col("ragged", *FIELDS).is_null()),
             category=category.fill_null("default"),
             unknown_category=pl.when(category.is_null()).then("category"),
+            value=value,
+            unreadable_value=value.is_null() & pl.col("value").is_not_null(),
             price=price,
             original_price=original,
             currency=pl.when(pl.col("currency").is_null()).then(pl.lit(default_currency)).otherwise(currency),
