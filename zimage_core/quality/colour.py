@@ -66,8 +66,9 @@ def delta_e(first: Lab, second: Lab) -> Floats:
 
 def luminance(rgb: Rgb) -> Floats:
     """Return relative luminance 0..1 of sRGB (..., 3) uint8 (WCAG 2.2, IEC 61966-2-1)."""
-    linear = _LINEAR[rgb]
-    return np.asarray(linear @ np.array([0.2126, 0.7152, 0.0722], dtype=np.float32), dtype=np.float32)
+    linear = cv2.LUT(rgb.reshape(-1, 1, 3), _LINEAR)
+    light = cv2.transform(linear, np.array([[0.2126, 0.7152, 0.0722]], dtype=np.float32))
+    return np.asarray(light, dtype=np.float32).reshape(rgb.shape[:-1])
 
 
 def contrast_ratio(first: float, second: float) -> float:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from zimage_core.domain import Box
 from zimage_core.imaging.pixels import Plane
+from zimage_core.quality.quantiles import quantile
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -183,7 +184,7 @@ def noise_levels(grey: Plane) -> float:
         return 0.0
     bands = np.concatenate([grey[y : y + tile, : columns * tile] for y in tops])
     mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
-    response = np.minimum(np.abs(cv2.filter2D(bands, cv2.CV_16S, mask)), 255).astype(np.uint8)
+    response = np.asarray(cv2.convertScaleAbs(cv2.filter2D(bands, cv2.CV_16S, mask)), dtype=np.uint8)
     by_rows = response.reshape(len(tops), tile, -1)[:, 1:-1].sum(axis=1, dtype=np.uint16)
     total = by_rows.reshape(len(tops), columns, tile)[:, :, 1:-1].sum(axis=2, dtype=np.uint32)
     sigma = total * (np.sqrt(np.pi / 2) / 6 / (tile - 2) ** 2)
@@ -194,4 +195,4 @@ def noise_levels(grey: Plane) -> float:
     if int(unclipped.sum()) < 8:
         return 0.0
     spread = (highest - lowest)[unclipped]
-    return float(np.median(sigma[unclipped][spread <= np.quantile(spread, 0.25)]))
+    return quantile(sigma[unclipped][spread <= quantile(spread, 0.25)], 0.5)

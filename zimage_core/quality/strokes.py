@@ -50,7 +50,7 @@ def crossing_slopes(grey: Plane, allowed: Bools) -> Floats:
     columns, rows = (max(1, round(side * scale / _CELL_PX)) for side in grey.shape[::-1])
     size = (columns * _CELL_PX, rows * _CELL_PX)
     small = reduced(grey, *size).astype(np.float32)
-    hidden = reduced(allowed.view(np.uint8) * np.uint8(255), *size)
+    hidden = reduced(np.asarray(cv2.threshold(allowed.view(np.uint8), 0, 255, cv2.THRESH_BINARY)[1], np.uint8), *size)
     near = cv2.dilate(hidden, np.ones((2 * _CLEARANCE_PX + 1,) * 2, np.uint8))
     free = cv2.threshold(near, 0, 1, cv2.THRESH_BINARY_INV)[1].astype(np.float32)
     smooth = cv2.GaussianBlur(small, (5, 5), 1.0)

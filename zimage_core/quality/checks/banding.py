@@ -48,13 +48,13 @@ def banded_tiles(grey: Plane) -> NDArray[np.bool_]:
     across[:, :-1] = cv2.absdiff(part[:, 1:], part[:, :-1])
     down[:-1] = cv2.absdiff(part[1:], part[:-1])
     down[_TILE_PX - 1 :: _TILE_PX] = 0  # there the next row looked at begins
+    flat = np.minimum(_share(across, 0, 0), _share(down, 0, 0)) > _FLAT_SHARE
+    if not flat.any():
+        return flat
     step = np.maximum(across, down)
     soft, edge = _share(step, 1, _SEEN_STEP - 1), _share(step, _EDGE_STEP + 1, 255)
     seen = _share(step, _SEEN_STEP, _EDGE_STEP)
-    flat = np.minimum(_share(across, 0, 0), _share(down, 0, 0))
-    return np.asarray(
-        (flat > _FLAT_SHARE) & (seen > _MIN_STEPS) & (edge < _MAX_EDGES) & (soft < _MAX_SOFT_STEPS * seen)
-    )
+    return np.asarray(flat & (seen > _MIN_STEPS) & (edge < _MAX_EDGES) & (soft < _MAX_SOFT_STEPS * seen))
 
 
 def _share(step: Plane, least: int, most: int) -> Shares:

@@ -107,8 +107,7 @@ def _steps(plane: Plane, cover: Plane | None) -> list[Step]:
     """Return the straight upright steps of a plane; for level ones hand in the transposed plane."""
     height, width = plane.shape
     blocks = height // _BLOCK_PX
-    whole = plane[: blocks * _BLOCK_PX].astype(np.float32)
-    means: Floats = np.asarray(cv2.resize(whole, (width, blocks), interpolation=cv2.INTER_AREA), dtype=np.float32)
+    means: Floats = plane[: blocks * _BLOCK_PX].astype(np.float32).reshape(blocks, _BLOCK_PX, width).mean(axis=1)
     seen = _seen(cover, (blocks, width))
     step, marked = _marked(means, seen)
     return [

@@ -20,7 +20,7 @@ import numpy as np
 from zimage_core.domain import Box, Finding
 from zimage_core.imaging.pixels import Plane
 from zimage_core.quality import quantiles
-from zimage_core.quality.edges import DIRECTIONS, REACH_PX, Edges, Floats, edge_rich_tiles, edges_in
+from zimage_core.quality.edges import DIRECTIONS, PAD_PX, REACH_PX, Edges, Floats, edge_rich_tiles, edges_in
 from zimage_core.quality.evidence import Evidence, window
 from zimage_core.quality.findings import measured, not_applicable
 from zimage_core.quality.plates import painted_plates
@@ -41,8 +41,7 @@ _SHOWN_RANGE_LEVELS: Final = 24  # between the 2nd and the 98th percentile: more
 _LEAST_UNPAINTED: Final = 0.1  # of what was seen before the backdrop
 _WORST_MARGIN: Final = 0.06  # sharp photos keep their worst direction within this of all edges; motion blur does not
 
-_SHOWN_ALPHA: Final = np.array(16, dtype=np.uint8)
-_ALL: Final = np.array(255, dtype=np.uint8)
+_SHOWN_ALPHA: Final = 16
 
 
 def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
@@ -92,8 +91,10 @@ def _regions(evidence: Evidence) -> tuple[Plane, Plane]:
     frame = np.full(evidence.grey.shape, 255, dtype=np.uint8)
     seen = frame
     if alpha is not None:
-        grown = cv2.dilate(alpha, np.ones((5, 5), np.uint8))
-        seen = np.asarray(cv2.inRange(grown, _SHOWN_ALPHA, _ALL), dtype=np.uint8)
+        seen = np.zeros_like(alpha)
+        near = window(Box(*cv2.boundingRect(alpha)), alpha.shape[1], alpha.shape[0], grow_px=PAD_PX)
+        grown = cv2.dilate(alpha[near], np.ones((5, 5), np.uint8))
+        seen[near] = cv2.threshold(grown, _SHOWN_ALPHA - 1, 255, cv2.THRESH_BINARY)[1]
     region = _without(seen, texts)
     if evidence.placed is None and cv2.countNonZero(region) < _LEAST_UNPAINTED * cv2.countNonZero(seen):
         region = _without(frame, texts)  # nothing but texts was found before the backdrop: the product is paler
@@ -137,9 +138,9 @@ def edge_sharpness(edges: Edges, share: float = _STEEPEST_SHARE, quantile: float
     weave), not a blurred outline.
     """
     widths, slopes = edges.widths, edges.slopes
-    overall = _narrowness(widths, slopes, share, quantile)
     steep = slopes >= quantiles.quantile(slopes, 1.0 - share)
-    tall = edges.heights >= _MIN_HEIGHT_SHARE * float(np.median(edges.heights[steep]))
+    overall = 1.0 / max(1.0, quantiles.quantile(widths[steep], quantile))
+    tall = edges.heights >= _MIN_HEIGHT_SHARE * quantiles.quantile(edges.heights[steep], 0.5)
     enough = max(_MIN_DIRECTION_EDGES, _MIN_DIRECTION_SHARE * int(tall.sum()))
     worst = overall
     for direction in range(DIRECTIONS):
