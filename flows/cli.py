@@ -9,7 +9,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows import (
     cli_comfyui,
@@ -27,7 +26,7 @@ from flows import (
     cli_setup,
     cli_webhooks,
 )
-from flows.quiet import set_up_terminal
+from flows.quiet import set_up_terminal, show_error
 from zimage_core.errors import ConfigurationError, ZImageError
 
 app = typer.Typer(
@@ -70,6 +69,5 @@ def main() -> None:
     try:
         app()
     except ZImageError as error:
-        Console(stderr=True).print(f"[bold red]{error.code}[/]: ", end="")
-        Console(stderr=True, markup=False, highlight=False).print(str(error))
+        show_error(error)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)

@@ -14,6 +14,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
 
+import tasks.log_context  # noqa: F401 - every process of a run comes by here: its log lines say what they are about
 from tasks.order import ProductionOrder
 
 log = logging.getLogger("zimage_core.tasks")

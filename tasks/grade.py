@@ -18,6 +18,7 @@ from tasks.runtime import RETRYING, Rooms, resident_engine, rooms, shard_promise
 from tasks.wording import prompt_of
 from zimage_core.domain import Attempt, Grade, Promise, Signature, Verdict, attempt_size
 from zimage_core.imaging.cutout import CutOut
+from zimage_core.logs import about
 from zimage_core.quality.duplicates import SIGNATURE_VERSION, signature_of
 from zimage_core.quality.grade import GradeInput
 from zimage_core.quality.grade import grade as grade_attempt
@@ -49,22 +50,23 @@ def grade(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence
         if standing.needs != "grade" or standing.attempt is None:
             continue
         shot_id, attempt = promise.shot.shot_id, standing.attempt
-        new = None
-        if attempt.object_key is not None:
-            finished, cutout = _looked_at(open_rooms, promises[shot_id], attempt, order)
-            new = _judged(open_rooms, promises[shot_id], attempt, finished, cutout, order, open_rooms.rubric)
-            grades.append(new)
-            signatures += _signed(open_rooms, attempt, finished, cutout)
-        verdict = next_verdict(
-            promise.shot,
-            _history(open_rooms, run_id, standing, new),
-            max_attempts=open_rooms.settings.max_attempts,
-            experience=experience,
-            modes=modes,
-        )
-        judged.append((shot_id, attempt.attempt_id, new.grade_id if new else None, verdict))
-        if verdict.kind != "accept":
-            log.info("%s %s: %s: %s", promise.product.sku, promise.shot.scene.name, verdict.kind, verdict.reason)
+        with about(sku=promise.product.sku, shot=shot_id, attempt=attempt.number):
+            new = None
+            if attempt.object_key is not None:
+                finished, cutout = _looked_at(open_rooms, promises[shot_id], attempt, order)
+                new = _judged(open_rooms, promises[shot_id], attempt, finished, cutout, order, open_rooms.rubric)
+                grades.append(new)
+                signatures += _signed(open_rooms, attempt, finished, cutout)
+            verdict = next_verdict(
+                promise.shot,
+                _history(open_rooms, run_id, standing, new),
+                max_attempts=open_rooms.settings.max_attempts,
+                experience=experience,
+                modes=modes,
+            )
+            judged.append((shot_id, attempt.attempt_id, new.grade_id if new else None, verdict))
+            if verdict.kind != "accept":
+                log.info("%s %s: %s: %s", promise.product.sku, promise.shot.scene.name, verdict.kind, verdict.reason)
     open_rooms.ledger.record_signatures(signatures, lease=held_lease(shard_id))
     open_rooms.ledger.record_grades(grades)
     open_rooms.ledger.record_verdicts(run_id, judged, lease=held_lease(shard_id))

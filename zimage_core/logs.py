@@ -11,10 +11,13 @@ code around it said (`about`), what the record carries (`extra=`), and what an e
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import io
 import json
 import logging
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -81,15 +84,61 @@ class JsonLines(logging.StreamHandler[TextIO]):
     """
 
     def __init__(self, stream: TextIO | None = None, **_colours: object) -> None:
-        super().__init__(stream)
+        chosen = sys.stderr if stream is None else stream
+        super().__init__(chosen.below if isinstance(chosen, PlainText) else chosen)
         super().setFormatter(JsonFormatter())
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - the name logging calls
         """Keep the format: it is what this handler is for."""
 
 
+class PlainText(io.TextIOBase):
+    """Standard error for whoever prints plain text there: each line of it becomes a JSON line on the stream below."""
+
+    encoding = "utf-8"
+
+    def __init__(self, below: TextIO) -> None:
+        super().__init__()
+        self.below = below
+        self._rest = ""
+        self._lock = threading.Lock()
+
+    def write(self, text: str) -> int:
+        """Keep the text until its line ends, then write that line; empty ones are left out."""
+        with self._lock:
+            *whole, self._rest = (self._rest + text).replace("\r", "\n").split("\n")
+            for line in whole:
+                if line.strip():
+                    record = logging.LogRecord("stderr", logging.INFO, "", 0, line.rstrip(), None, None)
+                    self.below.write(JsonFormatter().format(record) + "\n")
+        return len(text)
+
+    def end_line(self) -> None:
+        """Write what has no line end yet, where that is still possible."""
+        if self.below.closed:
+            return
+        self.write("\n")
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand on what was written whole."""
+        self.below.flush()
+
+    def fileno(self) -> int:
+        """Return the file below: a process that is started writes there itself."""
+        return self.below.fileno()
+
+    def isatty(self) -> bool:
+        """Return False: colours and moving lines are for people."""
+        return False
+
+
 def log_what_python_says() -> None:
-    """Turn what Python itself would print on standard error (warnings, an error nobody caught) into log lines."""
+    """Turn what is printed on standard error from now on (by Python itself, by libraries, by us) into log lines."""
+    if not isinstance(sys.stderr, PlainText):
+        plain = PlainText(sys.stderr)
+        sys.stderr = plain
+        atexit.register(plain.end_line)
     logging.captureWarnings(capture=True)
     warnings.simplefilter("default", append=True)
 
