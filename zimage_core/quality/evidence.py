@@ -188,6 +188,11 @@ class Evidence:
         """Why nobody knows where the product is, as a sentence; empty where it is known."""
         return self._whereabouts.reason
 
+    @property
+    def outline_known(self) -> bool:
+        """Whether the product's outline is that of its photo, put where the product was placed or surely found."""
+        return self.placed is not None or (self.standing is not None and self.standing.similarity >= SURE_SIMILARITY)
+
     @cached_property
     def _whereabouts(self) -> Whereabouts:
         if self.placed is not None:

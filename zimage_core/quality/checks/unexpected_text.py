@@ -84,15 +84,15 @@ def _was_asked_for(line: ReadLine, texts: tuple[str, ...]) -> bool:
     return False
 
 
-def where_allowed(evidence: Evidence) -> Bools:
-    """Return where text may stand, (H, W) bool: on the plates, and within the product (its own print)."""
+def where_allowed(evidence: Evidence, *, within_product: bool = True) -> Bools:
+    """Return where text may stand, (H, W) bool: on the plates, and `within_product` (its own print)."""
     shape = evidence.given.finished_rgb.shape[:2]
     height_px, width_px = shape
     grow_px = round(_CLEARANCE_RATIO * min(shape))
     allowed = np.zeros(shape, dtype=bool)
     for text in evidence.given.placed_texts:
         allowed[window(text.plate, width_px, height_px, grow_px=grow_px)] = True
-    alpha = evidence.product_alpha
+    alpha = evidence.product_alpha if within_product else None
     if alpha is not None and alpha.shape == shape:
         allowed |= alpha >= VISIBLE_ALPHA
     return allowed

@@ -4,7 +4,8 @@ Such marks are writing of little contrast, often repeated. They are looked for w
 the same level everywhere, so that a mark of six levels stands out as one of sixty. Writing of full contrast is left to
 `unexpected_text` where the rubric asks that too. Beside a product there is mostly plain ground, and then no detector is
 asked; else it is asked of the part of the picture that has strokes. A mark across the product itself is for the
-fidelity checks to find.
+fidelity checks to find. Where the product was only told from its backdrop a mark may have been taken for a part of it,
+so the product is searched too.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
 def _marks(evidence: Evidence) -> list[ReadLine]:
     """Return the lines of writing of any contrast that nobody asked for, read from the levelled picture."""
     grey = evidence.finished_grey
-    part = where_writing_could_be(grey, unexpected_text.where_allowed(evidence))
+    allowed = unexpected_text.where_allowed(evidence, within_product=evidence.outline_known)
+    part = where_writing_could_be(grey, allowed)
     if part is None:
         return []
     rows, columns = window(part, grey.shape[1], grey.shape[0])
