@@ -24,6 +24,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from zimage_core.quality.same_view import same_view_distance
 from zimage_core.quality.signatures import (
     FINE_SIDE,
     SIDE,
@@ -91,6 +92,8 @@ _FLAT, _FAINT = 1.1, 3.0
 """Power of gradients, in that of noise, up to which there are no edges to compare: a plain thing in one tone; and up to
 which faint ones are not asked where all else is equal but for `_ALL_BUT_EQUAL` of the limits."""
 _ALL_BUT_EQUAL: Final = 0.35
+_WORTH_A_LOOK: Final = 4.2
+"""Distance of whole pictures up to which the second look is taken: two seeds of one stage reach 3.4."""
 _INSIDE: Final = 0.95
 _SLACK: Final = 1.5
 
@@ -109,13 +112,20 @@ def product_distance(one: Cells, other: Cells) -> Floats:
 def picture_distance(one: Cells, other: Cells) -> Floats:
     """Return how far whole pictures are apart, whatever is in them, (n,). Give the cells of picture codes.
 
-    The nearest of three: as they are, and with the middle of either enlarged, as a copy with its margin cut off is.
+    The nearest of three: as they are, and with the middle of either enlarged, as a copy with its margin cut off is. The
+    few that come near to it are looked at again (same_view.py): another seed's view of one stage is found there, and
+    what differs in hue along its edges is told apart.
     """
     everything, nothing = np.ones(one.planes.shape[:3], np.float32), np.zeros(len(one), np.float32)
     pairs = ((one, other), (_enlarged(one), other), (one, _enlarged(other)))
     found = [_distance(*pair, everything, nothing, _PICTURE_LIMITS, edges=_PICTURE_EDGES) for pair in pairs]
     apart = [np.maximum(far, _local_distance(*pair)) for far, pair in zip(found, pairs, strict=True)]
-    return np.asarray(np.minimum.reduce(apart), dtype=np.float32)
+    far = np.asarray(np.minimum.reduce(apart), dtype=np.float32)
+    rows = np.flatnonzero(far <= _WORTH_A_LOOK)
+    if len(rows):
+        view, hue = same_view_distance(one.take(rows), other.take(rows))
+        far[rows] = np.minimum(np.maximum(far[rows], hue), view)
+    return far
 
 
 def _local_distance(one: Cells, other: Cells) -> Floats:
@@ -139,7 +149,7 @@ def _enlarged(cells: Cells) -> Cells:
     coarse, fine = (_sampling(side) for side in (SIDE, FINE_SIDE))
     planes = np.einsum("ri,cj,nijk->nrck", coarse, coarse, cells.planes.astype(np.float32), optimize=True)
     points = np.einsum("ri,cj,nij->nrc", fine, fine, cells.fine.astype(np.float32), optimize=True)
-    return Cells(np.rint(planes).astype(np.uint8), np.rint(points).astype(np.uint8), cells.proportions)
+    return Cells(np.rint(planes).astype(np.uint8), np.rint(points).astype(np.uint8), cells.proportions, cells.detail)
 
 
 @lru_cache(maxsize=2)
@@ -184,13 +194,15 @@ def most_alike_backdrops(cells: Cells) -> Rows:
 def repeat_distance(one: Cells, other: Cells) -> Floats:
     """Return how far pictures of one product are apart, (n,): its place in the frame, and what stands around it.
 
-    Where the product's place is unknown in both the whole pictures are compared. Give the cells of picture codes.
+    Near as whole pictures is near as well, and all that is asked where the product's place is unknown in both. Give the
+    cells of picture codes.
     """
     first, second = one.cover(), other.cover()
     union = np.maximum(first, second).sum(axis=(1, 2))
     moved = np.abs(first - second).sum(axis=(1, 2)) / np.maximum(union, np.float32(1e-6)) / np.float32(_MOVED)
     known = np.maximum(moved, backdrop_distance(one, other))
-    return np.where(union > 0.0, known, picture_distance(one, other)).astype(np.float32)
+    whole = picture_distance(one, other)
+    return np.where(union > 0.0, np.minimum(known, whole), whole).astype(np.float32)
 
 
 def _distance(

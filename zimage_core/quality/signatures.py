@@ -1,6 +1,6 @@
-"""Signatures: what a picture, and the product in it, look like in 2 KB of text each; duplicates.py compares them.
+"""Signatures: what a picture, and the product in it, look like in 7 KB of text each; duplicates.py compares them.
 
-16 x 16 cells say the mean Lab colour of each, and how much of it the product covers; 32 x 32 points of lightness say
+16 x 16 cells say the mean Lab colour of each, and how much of it the product covers; 64 x 64 points of lightness say
 what stands where. Where the product's place is known it has a signature of its own, over its bounding box, so that
 size, place and backdrop say nothing of it.
 """
@@ -23,14 +23,17 @@ from zimage_core.errors import QualityError
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.imaging.pixels import Rgb, Rgba
 
-SIGNATURE_VERSION: Final = "cells-1"
+SIGNATURE_VERSION: Final = "cells-2"
 """Of this file's code: signatures of another version are not compared, they are made anew."""
 
 SIDE: Final = 16
 """Cells a side."""
 
 FINE_SIDE: Final = 32
-"""Points of lightness a side. 16 cannot tell plain shirts apart by their folds, 48 does it no better."""
+"""Points of lightness a side for the first look. 16 cannot tell plain shirts apart by their folds."""
+
+DETAIL_SIDE: Final = 64
+"""Points of lightness a side that are kept: sharp edges, which the second look asks for, need them."""
 
 _SMALL_PX: Final = 128
 _SMALL: Final = (_SMALL_PX, _SMALL_PX)
@@ -42,20 +45,21 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """Many signatures as they are kept, 2 KB each: `planes` (n, 16, 16, 4) uint8, L* a* b* and cover of each cell;
-    `fine` (n, 32, 32) uint8, L* of each point; `proportions` (n,), ln(width / height).
+    """Many signatures, 6 KB each: `planes` (n, 16, 16, 4) uint8, L* a* b* and cover of each cell; `detail` (n, 64, 64)
+    uint8, L* of each point, and `fine` (n, 32, 32) its means; `proportions` (n,), ln(width / height).
     """
 
     planes: NDArray[np.uint8]
     fine: NDArray[np.uint8]
     proportions: Floats
+    detail: NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.planes)
 
     def take(self, rows: Rows) -> Cells:
         """Return some of them, in this order."""
-        return Cells(self.planes[rows], self.fine[rows], self.proportions[rows])
+        return Cells(self.planes[rows], self.fine[rows], self.proportions[rows], self.detail[rows])
 
     def lab(self) -> Floats:
         """Return L* 0..100, a*, b* of every cell, (n, 16, 16, 3)."""
@@ -124,9 +128,9 @@ def _code(light: Floats, opacity: Floats, cover: Floats, proportions: float) -> 
     `light` (128, 128, 3) sRGB 0..255 times `opacity` (128, 128) 0..1; `cover` (16, 16) is kept as it is given.
     """
     planes = np.dstack([_lab_codes(light, opacity, SIDE), np.rint(cover * 255.0)]).astype(np.uint8)
-    fine = np.ascontiguousarray(_lab_codes(light, opacity, FINE_SIDE)[..., 0]).astype(np.uint8)
+    detail = np.ascontiguousarray(_lab_codes(light, opacity, DETAIL_SIDE)[..., 0]).astype(np.uint8)
     shape = np.float32(math.log(proportions)).astype("<f4").tobytes()
-    return base64.b64encode(planes.tobytes() + fine.tobytes() + shape).decode("ascii")
+    return base64.b64encode(planes.tobytes() + detail.tobytes() + shape).decode("ascii")
 
 
 def _lab_codes(light: Floats, opacity: Floats, side: int) -> Floats:
@@ -139,7 +143,7 @@ def _lab_codes(light: Floats, opacity: Floats, side: int) -> Floats:
 
 def read_cells(codes: Sequence[str]) -> Cells:
     """Return the signatures of these codes, in their order. Raises QualityError for a text that is no such code."""
-    coarse, fine = SIDE * SIDE * 4, FINE_SIDE * FINE_SIDE
+    coarse, fine = SIDE * SIDE * 4, DETAIL_SIDE * DETAIL_SIDE
     raw = np.empty((len(codes), coarse + fine + 4), np.uint8)
     for row, code in enumerate(codes):
         try:
@@ -149,8 +153,13 @@ def read_cells(codes: Sequence[str]) -> Cells:
                 f"A signature of {len(code)} characters is not one of version {SIGNATURE_VERSION}."
             ) from error
     proportions = np.ascontiguousarray(raw[:, coarse + fine :]).view("<f4").reshape(-1).astype(np.float32)
-    return Cells(
-        np.ascontiguousarray(raw[:, :coarse]).reshape(-1, SIDE, SIDE, 4),
-        np.ascontiguousarray(raw[:, coarse : coarse + fine]).reshape(-1, FINE_SIDE, FINE_SIDE),
-        proportions,
-    )
+    detail = np.ascontiguousarray(raw[:, coarse : coarse + fine]).reshape(-1, DETAIL_SIDE, DETAIL_SIDE)
+    return Cells(np.ascontiguousarray(raw[:, :coarse]).reshape(-1, SIDE, SIDE, 4), _halved(detail), proportions, detail)
+
+
+def _halved(detail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the means of 2 x 2 points, rounded, (n, 32, 32)."""
+    times = DETAIL_SIDE // FINE_SIDE
+    parts = detail.reshape(-1, FINE_SIDE, times, FINE_SIDE, times).astype(np.uint16)
+    total = parts.sum(axis=(2, 4), dtype=np.uint16)
+    return np.asarray((total + times * times // 2) // (times * times), dtype=np.uint8)

@@ -165,7 +165,8 @@ def test_an_index_finds_what_comparing_every_pair_finds() -> None:
     planes = base.planes[rows].astype(np.int16)
     planes[..., 0] += rng.integers(-14, 15, (240, 1, 1)).astype(np.int16)
     planes[..., 1:3] += rng.integers(-5, 6, (240, 1, 1, 2)).astype(np.int16)
-    many = Cells(np.clip(planes, 0, 255).astype(np.uint8), base.fine[rows], base.proportions[rows])
+    planes = np.clip(planes, 0, 255).astype(np.uint8)
+    many = Cells(planes, base.fine[rows], base.proportions[rows], base.detail[rows])
     found = {(one, other) for one, other, _ in NearIndex(many).near(many)}
     every = {
         (one, int(other))
