@@ -27,7 +27,7 @@ from zimage_core.imaging.outline import depth_of, outline_points
 from zimage_core.imaging.pixels import Photo, Plane, Rgb, Rgba
 from zimage_core.imaging.silhouette import find_silhouette
 
-CUTOUT_VERSION: Final = "3"
+CUTOUT_VERSION: Final = "4"
 """Part of a kept cut-out's key: raise it when the same photo would be cut out differently, or refused differently."""
 MAX_WORK_SIDE_PX: Final = 3200
 """Larger photos are reduced first: no channel asks for more than 3000 px, and time grows with the area."""

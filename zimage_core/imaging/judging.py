@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from zimage_core.imaging.hard_shadow import hard_shadow_ratio
+from zimage_core.imaging.lost_parts import burnt_ratio, strip_ratio
 from zimage_core.imaging.outline import Points, soft_ratio, weak_ratio
 from zimage_core.imaging.pixels import Float, Plane
 from zimage_core.imaging.see_through import alike_ratio
@@ -36,6 +37,10 @@ _EDGE_LEVELS: Final = 3
 _CURE: Final = "photograph it before a backdrop that differs from it more, or supply a PNG with transparency or a matte"
 MAX_HARD_SHADOW_RATIO: Final = 0.08
 WARN_HARD_SHADOW_RATIO: Final = 0.07
+WARN_BURNT_RATIO: Final = 0.05
+WARN_STRIP_RATIO: Final = 0.15
+"""Measured on 448 modelled photos: one white mug before white reaches the first, none the second (at most 0.03);
+brightened ones that lost clear glass reach 0.19, bowls that lost a white rim 0.47."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +54,15 @@ class CutOutFailure:
 @dataclass(frozen=True, slots=True)
 class Signs:
     """What is measured of a silhouette: shares of its outline that are weak or soft, and of the product that has the
-    backdrop's own colour, or is flat and of its hue as a hard shadow is."""
+    backdrop's own colour, is flat and of its hue as a hard shadow is, or burnt out; and how much of the outline of a
+    part runs along another, a strip of backdrop apart."""
 
     weak: float
     soft: float
     alike: float
     hard_shadow: float
+    burnt: float
+    strip: float
 
 
 def signs_of(found: Silhouette, outline: Points, depth: Float) -> Signs:
@@ -64,6 +72,8 @@ def signs_of(found: Silhouette, outline: Points, depth: Float) -> Signs:
         soft=soft_ratio(found.contrast, outline, shade_of(found)),
         alike=alike_ratio(found, depth),
         hard_shadow=hard_shadow_ratio(found, found.mask),
+        burnt=burnt_ratio(found, found.mask),
+        strip=strip_ratio(found.mask) if len(found.pieces_px) > 1 else 0.0,
     )
 
 
@@ -138,6 +148,13 @@ def doubts(found: Silhouette, signs: Signs) -> tuple[str, ...]:
         said.append(f"The product hardly stands out from the backdrop along {signs.weak:.0%} of its outline.")
     if signs.hard_shadow > WARN_HARD_SHADOW_RATIO:
         said.append(f"{signs.hard_shadow:.0%} of the product may be a hard shadow on the backdrop.")
+    if signs.burnt > WARN_BURNT_RATIO:
+        said.append(
+            f"{signs.burnt:.0%} of the product is burnt out, and so is the backdrop: white or clear parts may be lost "
+            "in it."
+        )
+    if signs.strip > WARN_STRIP_RATIO:
+        said.append("A narrow strip of backdrop parts the product: a white rim or edge may be lost in it.")
     if found.shadow_px:
         said.append("A soft shadow on the ground was removed.")
     if found.hole_px > 0:
