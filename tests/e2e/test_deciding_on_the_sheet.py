@@ -286,6 +286,20 @@ def test_a_mark_on_a_shot_that_was_judged_again_does_not_count(page: Page, work:
     assert counted(page) == (2, 198)
 
 
+def test_a_browser_that_keeps_nothing_says_so_and_still_exports(
+    context: BrowserContext, pages: tuple[Path, ...], tmp_path: Path
+) -> None:
+    page = context.new_page()
+    page.add_init_script("Storage.prototype.setItem = () => { throw new DOMException('not here'); }")
+    page.goto(pages[0].as_uri())
+    press(page, "n", "a")
+    assert "浏览器不允许保存标记" in page.locator("#toast").inner_text()
+    press(page, "a", "u")
+    page.fill("#who", "mei")
+    page.locator("#who").blur()
+    assert export(page, tmp_path).read_text("utf-8-sig").count("approve") == 1
+
+
 def test_a_key_press_is_answered_at_once(page: Page) -> None:
     """With a thousand marks kept, on a page of a hundred shots; the median, so that a busy machine is no failure."""
     press(page, "n")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from made_up import CONTRAST, NOON, RUN, attempt, decision, grade, judged, promise
+from typer.testing import CliRunner
 
+from flows.cli import app
 from tasks.review import Judged, record_decisions, shots_now
 from tasks.runtime import opened_rooms
 from zimage_core import clock
@@ -209,3 +211,28 @@ def test_what_is_no_file_of_decisions_is_told_in_a_sentence(tmp_path: Path, ledg
     (tmp_path / "decisions.csv").write_text(text, "utf-8")
     with pytest.raises(ConfigurationError):
         record_decisions(tmp_path / "decisions.csv", "mei", tmp_path, tmp_path)
+
+
+def test_the_command_says_what_it_recorded_and_which_lines_it_did_not_take(tmp_path: Path, ledger: Ledger, exported):
+    rows = [exported(1), exported(2, "regenerate", "brighter"), exported(3, ""), exported(4)]
+    judge(ledger, 4, "A", "accept", rubric="rubric-2")
+    path = tmp_path / "decisions.csv"
+    with path.open("w", encoding="utf-8-sig", newline="") as out:
+        writer = csv.DictWriter(out, DECISION_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    folders = ["--work-dir", str(tmp_path), "--out-dir", str(tmp_path)]
+    refused = CliRunner().invoke(app, ["decide", str(path), *folders])
+    assert isinstance(refused.exception, ConfigurationError)
+    done = CliRunner().invoke(app, ["decide", str(path), "--skip-stale", *folders])
+    assert done.exit_code == 0
+    for said in (
+        "1 × approve, 1 × regenerate",
+        "1 lines decide nothing",
+        "stale, 1 lines",
+        "line 5, MUG-0004 · studio",
+    ):
+        assert said in done.stdout
+    assert "run again for the images asked for anew" in done.stdout
+    again = CliRunner().invoke(app, ["decide", str(path), "--skip-stale", *folders])
+    assert "Recorded: nothing new.\n2 lines were recorded before." in again.stdout
