@@ -16,10 +16,12 @@ from flows.ray_cluster import produce_on_ray
 from flows.shard import make_shard
 from tasks.again import ask_again
 from tasks.alike import compare_products
+from tasks.budget import ensure_budget
 from tasks.check import check_order
 from tasks.devices import devices_of
 from tasks.experience import fix_experience
 from tasks.extract import extract
+from tasks.metrics import tell_failure, tell_start
 from tasks.order import ProductionOrder
 from tasks.plan import plan
 from tasks.report import close_run, report
@@ -28,7 +30,12 @@ from tasks.runtime import sentence_of, shard_labels, unfinished_shards
 from zimage_core.errors import EngineError
 
 
-@flow(name="produce", flow_run_name="{order.promotion} · {order.catalogue_name}")
+@flow(
+    name="produce",
+    flow_run_name="{order.promotion} · {order.catalogue_name}",
+    on_failure=[tell_failure],
+    on_crashed=[tell_failure],
+)
 def produce(order: ProductionOrder) -> str | None:
     """Extract, plan, make every shot shard by shard, publish what is accepted, report. Returns the run's id.
 
@@ -42,6 +49,7 @@ def produce(order: ProductionOrder) -> str | None:
         return _ended(forecast_only(order), None)
     extracted = extract(order)
     run_id = extracted.run_id
+    tell_start(order, run_id)
     if not extracted.product_count and order.only in ("new", "changed"):
         return _ended(f"No product of {order.catalogue_name} is new{_or_changed(order)}: there is nothing to do.", None)
     plan(order, extracted)
@@ -57,6 +65,7 @@ def produce(order: ProductionOrder) -> str | None:
     report(order, run_id)
     close_run(order, run_id, failed)
     if failed:
+        ensure_budget(order, run_id)
         raise EngineError(
             f"{left} of {len(shard_labels(order, run_id))} shards are not finished: {failed[0]} Nothing was released; "
             "run again to make only what is missing."

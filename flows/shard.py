@@ -16,7 +16,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.children import child_run
 from tasks.alike import compare_scenes
+from tasks.budget import ensure_budget
 from tasks.drain import draining
+from tasks.events import ENGINE_DOWN, emit
 from tasks.generate import Assignment, due_assignments, expect, generate
 from tasks.grade import grade, ungraded_shots
 from tasks.lease import shard_lease
@@ -87,6 +89,8 @@ def _round(
             grading.append(grade.submit(order, run_id, shard_id, shot_ids, label))
             progress()
             failed_in_a_row = 0 if state.is_completed() else failed_in_a_row + 1
+            if failed_in_a_row == FAILED_BATCHES_IN_A_ROW:
+                emit(ENGINE_DOWN, order, run_id, engine=order.settings().engine, reason=sentence_of(state))
             if not state.is_completed():
                 still_due = {a.shot_id for a in due_assignments(order, run_id, shard_id)}
                 failed |= {shot_id: sentence_of(state) for shot_id in shot_ids if shot_id in still_due}
@@ -163,6 +167,7 @@ def _account(order: ProductionOrder, run_id: str, shard_id: str, failed: dict[st
     """Ask the ledger, not this process, whether every shot of the shard has come to its end."""
     open_shots, promised = unfinished_shots(order, run_id, shard_id)
     if open_shots:
+        ensure_budget(order, run_id)
         why = next((failed[shot_id] for shot_id in open_shots if shot_id in failed), "they were not reached")
         raise EngineError(
             f"{len(open_shots)} of {promised} shots could not be made for now ({why}). "

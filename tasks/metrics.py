@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 
 from tasks.events import (
     QUALITY_LOW,
@@ -24,7 +28,7 @@ from tasks.events import (
     emit,
 )
 from tasks.order import ProductionOrder
-from tasks.runtime import rooms
+from tasks.runtime import rooms, sentence_of
 from zimage_core import clock
 from zimage_core.errors import ZImageError
 from zimage_core.ledger import Tally
@@ -52,24 +56,32 @@ class _Told:
 
 _lock = threading.Lock()
 _told: dict[str, _Told] = {}
+_begun: dict[UUID, str] = {}
 _latest: dict[str, RunMetrics] = {}
 _answering: set[int] = set()
 
 
-@contextmanager
-def told(order: ProductionOrder, run_id: str) -> Iterator[None]:
-    """Say that the run has begun, and that it failed when the body raises before the run was closed."""
+def tell_start(order: ProductionOrder, run_id: str) -> None:
+    """Say that a run has begun, or goes on; never raises."""
     _answer_prometheus()
-    emit(RUN_STARTED, order, run_id)
+    context = FlowRunContext.get()
     with _lock:
         _told[run_id] = _Told()
-    try:
-        yield
-    except Exception as error:
-        if not _told[run_id].closed:
-            reason = str(error) if isinstance(error, ZImageError) else f"{type(error).__name__}: {error}"
-            emit(RUN_FAILED, order, run_id, reason=reason)
-        raise
+        if context is not None and context.flow_run is not None:
+            _begun[context.flow_run.id] = run_id
+    emit(RUN_STARTED, order, run_id)
+
+
+def tell_failure(flow: Flow[..., object], flow_run: FlowRun, state: State[object]) -> None:
+    """Prefect's hook for a production that failed or crashed: say so, unless it was closed and its end was said.
+
+    One that failed before its run was opened (its catalogue cannot be read) is told too, under its promotion's name.
+    """
+    order = ProductionOrder.model_validate(flow_run.parameters["order"])
+    run_id = _begun.get(flow_run.id)
+    if run_id is not None and _told[run_id].closed:
+        return
+    emit(RUN_FAILED, order, run_id or f"{order.promotion}-unopened", reason=sentence_of(state))
 
 
 def beat(order: ProductionOrder, run_id: str, *, stage: str = "make") -> None:

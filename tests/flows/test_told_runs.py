@@ -14,9 +14,11 @@ from workshop import Workshop
 
 from flows.produce import produce
 from tasks import metrics
-from tasks.metrics import beat, ledger_metrics, tell_end, told
+from tasks.generate import generate
+from tasks.metrics import beat, ledger_metrics
 from tasks.order import ProductionOrder
 from tasks.runtime import rooms
+from zimage_core.errors import CatalogueError, EngineError
 
 
 @pytest.fixture(autouse=True)
@@ -77,23 +79,29 @@ def test_a_run_tells_its_progress_and_end_and_leaves_its_numbers_and_artifacts(
     assert f"/reports/{run_id}/index.html" in artifact("contact-sheet-618")
 
 
-def test_a_body_that_raises_is_told_as_failed_and_one_that_was_closed_is_not(workshop: Workshop):
-    run_id = produce(order(workshop))
-    with pytest.raises(RuntimeError), told(order(workshop), run_id):
-        raise RuntimeError("the disk is gone")
-    failed = events_of(workshop, run_id, "zimage.run.failed")["zimage.run.failed"]
-    assert failed["payload"]["reason"] == "RuntimeError: the disk is gone"
+def test_a_run_that_fails_is_told_with_its_reason_even_before_it_is_opened(workshop: Workshop):
+    with pytest.raises(CatalogueError):
+        produce(order(workshop, catalogue=str(workshop.folder / "missing.csv"), promotion="everyday"))
+    failed = events_of(workshop, "everyday-unopened", "zimage.run.failed")["zimage.run.failed"]
+    assert "missing.csv" in failed["payload"]["reason"]
 
-    def closed() -> None:
-        with told(order(workshop), "r-closed"):
-            tell_end(order(workshop), "r-closed", ["The engine is away."])
-            raise RuntimeError
 
-    with pytest.raises(RuntimeError):
-        closed()
-    incomplete = events_of(workshop, "r-closed", "zimage.run.incomplete")
-    assert "zimage.run.failed" not in incomplete
-    assert incomplete["zimage.run.incomplete"]["payload"]["reason"] == "The engine is away."
+def test_a_run_that_could_not_make_everything_is_told_once_with_its_reason(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(generate, "retries", 0)
+    monkeypatch.setenv("ZIMAGE_BATCH_SIZE", "1")
+    monkeypatch.setenv("ZIMAGE_ENGINE_OPTIONS", '{"unavailable": "1"}')
+    with pytest.raises(EngineError):
+        produce(order(workshop, engine="fault", scenes=("packshot", "studio")))
+    (run,) = rooms(order(workshop)).ledger.runs(1)
+    told_events = events_of(workshop, run.run.run_id, "zimage.run.incomplete")
+    assert told_events["zimage.run.incomplete"]["payload"]["reason"]
+    assert "zimage.run.failed" not in told_events
+    assert "zimage.run.started" in told_events
+    down = told_events["zimage.engine.down"]["payload"]
+    assert down["engine"] == "fault"
+    assert "cannot be reached" in down["reason"]
 
 
 def test_standing_still_is_no_progress_and_alarms_are_raised_once(workshop: Workshop, monkeypatch: pytest.MonkeyPatch):
