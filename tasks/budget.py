@@ -57,19 +57,27 @@ def is_reached(order: ProductionOrder, run_id: str) -> bool:
     return order.budget_usd is not None and rooms(order).ledger.budget.is_reached(run_id)
 
 
-def ensure_budget(order: ProductionOrder, run_id: str, not_made: int) -> None:
-    """Raise BudgetReached where that is why `not_made` shots are not made: for the end of a flow."""
-    if not_made and is_reached(order, run_id):
-        raise BudgetReached(reached_sentence(order, run_id, not_made))
+def ensure_budget(order: ProductionOrder, run_id: str) -> None:
+    """Raise BudgetReached where that is why shots of the run are not made: for the end of a flow that made not all."""
+    if told := reached_sentence(order, run_id):
+        raise BudgetReached(told)
 
 
-def reached_sentence(order: ProductionOrder, run_id: str, not_made: int) -> str:
-    """Return what a person reads who has to decide: what was spent, what is missing, what can be done."""
-    spent = rooms(order).ledger.budget.spent_usd(run_id)
-    shots = f"{not_made:,} shot{'s' * (not_made != 1)}"
+def reached_sentence(order: ProductionOrder, run_id: str) -> str | None:
+    """Return what a person reads who has to decide: what was spent, what is missing, what can be done.
+
+    None where the budget keeps nothing from being made.
+    """
+    if order.budget_usd is None or not is_reached(order, run_id):
+        return None
+    ledger = rooms(order).ledger
+    not_made = sum(scene.undrawn for scene in ledger.course.of_run(run_id).scenes)
+    if not not_made:
+        return None
+    shots, spent = f"{not_made:,} shot{'s' * (not_made != 1)}", _usd(ledger.budget.spent_usd(run_id))
     return (
-        f"The budget of {_usd(order.budget_usd or 0.0)} is nearly used: {_usd(spent)} spent, {shots} not made; raise "
-        "it and run again, or publish what is there with `zimage publish --partial`."
+        f"The budget of {_usd(order.budget_usd)} is nearly used: {spent} spent, {shots} not made; raise it and run "
+        "again, or publish what is there with `zimage publish --partial`."
     )
 
 

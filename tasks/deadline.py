@@ -11,7 +11,7 @@ from typing import Final
 
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.budget import is_reached, reached_sentence
+from tasks.budget import reached_sentence
 from tasks.devices import devices_of
 from tasks.events import DEADLINE_AT_RISK, emit
 from tasks.order import ProductionOrder
@@ -125,17 +125,14 @@ def show(run_id: str, seen: Outlook) -> None:
 
 def limits_told(order: ProductionOrder, run_id: str) -> tuple[str, ...]:
     """Return what time and money kept a run from making, in sentences: for its report and its end."""
-    course = rooms(order).ledger.course.of_run(run_id)
     told = [
         f"{scene.left_out:,} of {scene.promised:,} {scene.scene} shots were left out for lack of time; run again with "
         "more devices or a later deadline and they are made."
-        for scene in course.scenes
+        for scene in rooms(order).ledger.course.of_run(run_id).scenes
         if scene.left_out
     ]
-    not_made = sum(scene.undrawn for scene in course.scenes)
-    if not_made and is_reached(order, run_id):
-        told.append(reached_sentence(order, run_id, not_made))
-    return tuple(told)
+    budget = reached_sentence(order, run_id)
+    return (*told, budget) if budget else tuple(told)
 
 
 # ---------------------------------------------------------------- inside

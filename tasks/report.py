@@ -12,6 +12,7 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from tasks.alike import same_backdrops
+from tasks.deadline import limits_told
 from tasks.layers import cutout_of, finish
 from tasks.metrics import tell_end
 from tasks.moderate import moderation_counts
@@ -40,7 +41,8 @@ def report_folder(order: ProductionOrder, run_id: str) -> Path:
 def report(order: ProductionOrder, run_id: str) -> Path:
     """Write a run's report as it stands, show it in the Prefect UI, and return the contact sheet's path.
 
-    In the UI: the summary, grades and costs by scene as a table, links to the contact sheet and to the run's release.
+    In the UI: the summary, grades and costs by scene as a table, a link to the contact sheet. The release's manifest is
+    linked when it is published.
     """
     sheet, summary = write_report(order, run_id)
     of_run = f"Run {run_id}"
@@ -55,8 +57,6 @@ def report(order: ProductionOrder, run_id: str) -> Path:
     create_link_artifact(
         link=sheet.resolve().as_uri(), link_text="contact sheet", key=artifact_key("contact-sheet", order.promotion)
     )
-    if manifest := _manifest_link(rooms(order), order, run_id):
-        create_link_artifact(link=manifest, link_text="manifest", key=artifact_key("manifest", order.promotion))
     return sheet
 
 
@@ -77,7 +77,8 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     outcomes = list(open_rooms.ledger.outcomes(run_id))
     refusals = _in_order(open_rooms.ledger.refusals(run_id))
     moderation = moderation_counts(order, run_id)
-    summary = summarise(outcomes, refusals, moderation, same_backdrops(open_rooms, run_id))
+    of_the_run = [*limits_told(order, run_id), *same_backdrops(open_rooms, run_id)]
+    summary = summarise(outcomes, refusals, moderation, of_the_run)
     folder = report_folder(order, run_id)
     state = _state_of(outcomes, refusals).encode()
     kept = f"reports/{run_id}.txt"
@@ -101,17 +102,6 @@ def write_report(order: ProductionOrder, run_id: str) -> tuple[Path, Summary]:
     write_refusals_csv(refusals, folder / REFUSALS)
     open_rooms.work.replace(kept, state, content_type="text/plain")
     return folder / SHEET, summary
-
-
-def _manifest_link(open_rooms: Rooms, order: ProductionOrder, run_id: str) -> str | None:
-    """Return where the manifest of the release that this run made live is seen; None where it has made none."""
-    for event in open_rooms.ledger.releases(order.promotion):
-        if event.run_id == run_id:
-            key = event.release.manifest_key
-            if open_rooms.publishing.to is None:
-                return (open_rooms.settings.out_dir / "cdn" / key).resolve().as_uri()
-            return _link(open_rooms, key, open_rooms.settings.out_dir)
-    return None
 
 
 def _link(open_rooms: Rooms, key: str, folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -12,11 +13,13 @@ from workshop import MUG, Workshop
 
 from flows.produce import produce
 from tasks import deadline
+from tasks.budget import ensure_budget
 from tasks.deadline import limits_told, outlook_of
 from tasks.order import ProductionOrder
+from tasks.report import write_report
 from tasks.runtime import rooms
 from zimage_core import clock
-from zimage_core.errors import ZImageError
+from zimage_core.errors import BudgetReached, ZImageError
 
 
 def written(workshop: Workshop, products: int) -> None:
@@ -90,20 +93,21 @@ def test_the_lowest_scene_is_left_out_for_time_and_made_when_there_is_more(
     assert set(before) < set(drawn(workshop))
 
 
+@pytest.mark.slow
 def test_a_run_that_turns_out_slow_leaves_out_what_is_short_while_it_runs(
     workshop: Workshop, journals: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deadline, "LOOK_EVERY_S", 0.2)
     monkeypatch.setattr("zimage_core.planning.deadline.MEASURED_FROM", 6)
-    written(workshop, 24)
-    order = order_of(workshop, {"seconds": "0.25", "says": "0.001"}, when_short="drop_lowest")
-    order = order.model_copy(update={"deadline": clock.now() + timedelta(seconds=15)})
+    written(workshop, 16)
+    order = order_of(workshop, {"seconds": "0.5", "says": "0.001"}, when_short="drop_lowest")
+    order = order.model_copy(update={"deadline": clock.now() + timedelta(seconds=13)})
     run_id = produce(order)
     found = states(order, run_id)
     assert found["lifestyle"]["left_out"] > found["studio"]["left_out"]
-    assert sum(count.total() for count in found.values()) == 48
+    assert sum(count.total() for count in found.values()) == 32
     assert not sum(count["promised"] + count["failed"] for count in found.values())
-    assert len(drawn(workshop)) < 48
+    assert len(drawn(workshop)) < 32
 
 
 def test_finish_late_makes_everything_and_says_that_it_will_be_late(
@@ -131,8 +135,17 @@ def test_a_budget_stops_a_run_before_it_is_passed_and_a_higher_one_goes_on(
     assert len(drawn(workshop)) == 7
     assert ledger.budget.spent_usd(run_id) == pytest.approx(0.70)
     assert ledger.budget.reserved_usd(run_id) == 0.0
-    print(raised.value)
+    spent_up = (
+        "The budget of $0.75 is nearly used: $0.70 spent, 5 shots not made; raise it and run again, or publish what is "
+        "there with `zimage publish --partial`."
+    )
+    with pytest.raises(BudgetReached, match=re.escape(spent_up)):
+        ensure_budget(order, run_id)
+    assert not raised.value.retryable
+    assert limits_told(order, run_id) == (spent_up,)
+    assert spent_up in write_report(order, run_id)[1].findings
     more = order.model_copy(update={"budget_usd": 5.0})
     assert produce(more) == run_id
     assert set(Counter(drawn(workshop)).values()) == {1}
     assert ledger.tally(run_id).pending == 0
+    assert limits_told(more, run_id) == ()

@@ -73,8 +73,8 @@ def test_a_release_that_was_held_goes_live_with_the_prices_of_that_moment(worksh
     said = workshop.run("go-live", "618").stdout
     assert "Prices of 618 have changed" in said
     assert workshop.calls() == drawn
-    prices = [p.product.price for p in _promises(workshop)]
-    assert prices == [Decimal("61.50"), Decimal("139.00")]
+    prices = {p.product.sku: p.product.price for p in _promises(workshop)}
+    assert prices == {MUG["sku"]: Decimal("61.50"), LIPSTICK["sku"]: Decimal("139.00")}
     assert set(workshop.live("618")) == {("MUG-1", "studio", "taobao_main"), ("LIP-1", "studio", "taobao_main")}
     assert "held" not in workshop.run("releases", "618").stdout
     again = workshop.run("go-live", "618", check=False)
