@@ -1,4 +1,9 @@
-"""Pictures that repeat each other, and pictures that only look alike: other products on one stage, other colours."""
+"""Pictures that repeat each other, and pictures that only look alike: other products on one stage, other colours.
+
+Hard on both sides, and kept: another seed of a room out of focus counts as a repeat (the product and its table are the
+same, the lights behind it are not), the same product at the same place before another scene does not. Truly doubtful is
+a colour variant of a black product, black in very dark red: a person would have to look twice.
+"""
 
 from __future__ import annotations
 
