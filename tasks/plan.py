@@ -10,8 +10,9 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import TypeAdapter
 
 from tasks.budget import planned_sentence
-from tasks.deadline import settle, show
+from tasks.deadline import planned_outlook, settle, show
 from tasks.devices import devices_of
+from tasks.events import RUN_PLANNED, emit
 from tasks.extract import Extracted
 from tasks.order import ProductionOrder
 from tasks.runtime import artifact_key, resident_engine, rooms
@@ -53,26 +54,31 @@ def plan(order: ProductionOrder, extracted: Extracted) -> Forecast:
     ledger.record_refusals(extracted.run_id, refusals)
     ensure_something(shots.forecast)
     ledger.promise(batch)
-    seen = settle(order, extracted.run_id)
+    seen, made = settle(order, extracted.run_id), shots.forecast
     show(extracted.run_id, seen)
+    emit(RUN_PLANNED, order, extracted.run_id, shots=made.shots, seconds=made.seconds, cost_usd=made.cost_usd)
     create_markdown_artifact(
-        markdown="\n".join(
-            [shots.forecast.to_markdown(), *_time_and_money(order, extracted.run_id, shots.forecast, seen)]
-        ),
+        markdown=_page(order, extracted.run_id, made, seen),
         key=artifact_key("plan", order.promotion),
         description=f"What run {extracted.run_id} will make",
     )
-    return shots.forecast
+    return made
 
 
-def _time_and_money(order: ProductionOrder, run_id: str, planned: Forecast, seen: Outlook) -> list[str]:
-    """Return the plan's words on deadline and budget, logged too; the cost is that of what is left to draw."""
-    each_usd = planned.cost_usd / planned.shots
-    money = planned_sentence(order, run_id, usd_left=seen.left * each_usd * seen.tries.per_shot, shots_left=seen.left)
-    log.info("Forecast of run %s: %s", run_id, seen.sentence())
+def plan_page(order: ProductionOrder, planned: Forecast) -> str:
+    """Return the page of a dry run: what would be made, by when and for how much, as if nothing of it were there."""
+    return _page(order, None, planned, planned_outlook(order, planned.scenes))
+
+
+def _page(order: ProductionOrder, run_id: str | None, planned: Forecast, seen: Outlook) -> str:
+    """Return the plan with its words on deadline and budget; what is told of cost is the cost of what is left."""
+    usd_left = seen.left * planned.cost_usd / max(1, planned.shots) * seen.tries.per_shot
+    money = planned_sentence(order, run_id, usd_left=usd_left, shots_left=seen.left)
+    log.info("Forecast of %s: %s", run_id or order.promotion, seen.sentence())
     if money is not None:
         log.info("%s", money)
-    return ["## In time?", "", seen.to_markdown(), *(["## Within the budget?", "", money] if money else [])]
+    in_budget = ["## Within the budget?", "", money] if money else []
+    return "\n".join([planned.to_markdown(), "## In time?", "", seen.to_markdown(), *in_budget])
 
 
 def planned_shots(order: ProductionOrder, extracted: Extracted) -> Plan:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
+from tasks.metrics import beat
 from tasks.moderate import is_cleared
 from tasks.order import ProductionOrder
 from tasks.releases import after_switch
@@ -48,6 +49,7 @@ def make_renditions(order: ProductionOrder, run_id: str, shots: Sequence[tuple[s
 
     A rendition that its channel's rules forbid is kept as a refusal with its reason; its siblings go on.
     """
+    beat(order, run_id, stage="publish")
     open_rooms = rooms(order)
     pictures = _accepted(open_rooms, run_id, [shot_id for _, shot_id in shots], order.promotion)
     return keep_renditions(open_rooms, order, run_id, pictures)

@@ -57,6 +57,7 @@ def test_a_run_tells_its_progress_and_end_and_leaves_its_numbers_and_artifacts(
     assert completed["payload"]["letters"] == {"A": 2}
     roles = {related["prefect.resource.role"] for related in completed["related"]}
     assert {"promotion", "flow-run", "flow"} <= roles
+    assert told_events["zimage.run.planned"]["payload"]["shots"] == 2
     assert told_events["zimage.run.progress"]["payload"]["promised"] == 2
 
     text = (tmp_path / "textfiles" / f"zimage_run_{run_id}.prom").read_text()
