@@ -59,7 +59,7 @@ def produce(order: ProductionOrder) -> str | None:
     reasons = make_shards(order, run_id)
     left = len(unfinished_shards(order, run_id))
     compare_products(order, run_id)
-    failed = [*reasons, f"{left} shards are not at their end."][: max(1, len(reasons))] if left else []
+    failed = [*reasons, f"{left} of them are not at their end in the ledger."][: max(1, len(reasons))] if left else []
     if order.publish and not failed:
         publish(order, run_id)
     report(order, run_id)

@@ -70,10 +70,12 @@ def test_a_product_that_changed_is_made_again_and_one_that_did_not_is_not(
 
 
 def test_products_of_a_run_that_was_interrupted_still_count_as_changed(
-    workshop: Workshop, order: Callable[..., ProductionOrder]
+    workshop: Workshop, order: Callable[..., ProductionOrder], monkeypatch: pytest.MonkeyPatch
 ):
-    with pytest.raises(ZImageError, match="not finished"):
-        produce(order(engine="fault", engine_options={"unavailable": "1"}))
+    with monkeypatch.context() as ill:
+        ill.setenv("ZIMAGE_ENGINE_OPTIONS", "{}")
+        with pytest.raises(ZImageError, match="not finished"):
+            produce(order(engine="fault", engine_options={"unavailable": "1"}))
     state = made(order(only="changed"))
     assert state.message == "2 shots: 2 accepted."
     assert skus_drawn(workshop) == ["MUG-1", "LIP-1"]
