@@ -19,7 +19,7 @@ from zimage_core.ledger import Ledger
 
 PRODUCTS, SHARDS = 12, 3
 POOL = ("--runner", "pool")
-BATCH = 4
+BATCH = 2
 
 
 class Hall:
@@ -53,7 +53,7 @@ def hall(new_workshop: Callable[[str], Workshop], prefect_server: str) -> Iterat
 
     def make(name: str, workers: int = 2, **options: str) -> Hall:
         studio = new_studio(new_workshop, name, PRODUCTS, shard_size=PRODUCTS // SHARDS, **options)
-        studio.shop.environment["ZIMAGE_LEASE_S"] = "6"
+        studio.shop.environment |= {"ZIMAGE_LEASE_S": "6", "ZIMAGE_BATCH_SIZE": str(BATCH)}
         with temporary_settings({PREFECT_API_URL: prefect_server}):
             pool = GpuPool(f"{name}-{clock.fresh_id()}", prefect_server, studio.shop)
             pool.deploy()
