@@ -7,7 +7,7 @@ from prefect import flow
 from tasks.expire import live_shots, make_plain, release_plain
 from tasks.notify import notify
 from tasks.order import ProductionOrder
-from tasks.runtime import WORKERS, batches_of
+from tasks.runtime import WORKERS, shares_of
 from zimage_core.domain import Release
 
 
@@ -20,7 +20,7 @@ def expire(order: ProductionOrder, run_id: str, who: str | None = None) -> Relea
     """
     making = [
         make_plain.submit(order, run_id, batch, f"{run_id} {number}")
-        for number, batch in enumerate(batches_of(order, live_shots(order, run_id)), 1)
+        for number, batch in enumerate(shares_of(order, live_shots(order, run_id)), 1)
     ]
     for future in making:
         future.result()

@@ -10,7 +10,7 @@ from tasks.order import ProductionOrder
 from tasks.prices import check_prices
 from tasks.publish import accepted_shots, make_renditions, release
 from tasks.releases import refuse_after_the_end
-from tasks.runtime import WORKERS, batches_of, rooms
+from tasks.runtime import WORKERS, rooms, shares_of
 from zimage_core.domain import Release
 from zimage_core.publishing.history import Held
 
@@ -29,13 +29,13 @@ def publish(order: ProductionOrder, run_id: str, although_over: bool = False) ->
     check_prices(order, run_id)
     moderating = [
         moderate.submit(order, run_id, batch, f"{run_id} {number}")
-        for number, batch in enumerate(batches_of(order, to_be_moderated(order, run_id)), 1)
+        for number, batch in enumerate(shares_of(order, to_be_moderated(order, run_id)), 1)
     ]
     for asked in moderating:
         asked.result()
     making = [
         make_renditions.submit(order, run_id, batch, f"{run_id} {number}")
-        for number, batch in enumerate(batches_of(order, accepted_shots(order, run_id)), 1)
+        for number, batch in enumerate(shares_of(order, accepted_shots(order, run_id)), 1)
     ]
     for future in making:
         future.result()

@@ -8,7 +8,7 @@ from prefect import flow
 
 from tasks.grade import regrade_shots
 from tasks.order import ProductionOrder
-from tasks.runtime import WORKERS, batches_of, promised_shots
+from tasks.runtime import WORKERS, promised_shots, shares_of
 
 
 @flow(name="regrade", flow_run_name="regrade {run_id}", task_runner=WORKERS)
@@ -16,7 +16,7 @@ def regrade(order: ProductionOrder, run_id: str, rubric: Path) -> list[str]:
     """Return one line per shot whose letter would change, then a line of totals. The new grades are kept."""
     judging = [
         regrade_shots.submit(order, run_id, batch, rubric, f"{run_id} {number}")
-        for number, batch in enumerate(batches_of(order, promised_shots(order, run_id)), 1)
+        for number, batch in enumerate(shares_of(order, promised_shots(order, run_id)), 1)
     ]
     changes = [change for future in judging for change in future.result()]
     moved = [change for change in changes if change.before != change.after]

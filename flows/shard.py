@@ -17,22 +17,22 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.children import child_run
 from tasks.alike import compare_scenes
 from tasks.budget import ensure_budget
-from tasks.drain import draining
+from tasks.drain import draining, told_to_end
 from tasks.events import ENGINE_DOWN, emit
 from tasks.generate import Assignment, due_assignments, expect, generate
 from tasks.grade import grade, ungraded_shots
 from tasks.lease import shard_lease
 from tasks.order import ProductionOrder
 from tasks.progress import shard_progress
-from tasks.runtime import WORKERS, batch_label, batches_of, resident_engine, rooms, sentence_of, unfinished_shots
+from tasks.runtime import WORKERS, batch_label, resident_engine, rooms, sentence_of, shares_of, unfinished_shots
 from zimage_core.errors import EngineError
 
-FAILED_BATCHES_IN_A_ROW = 3
-"""After so many batches that failed in every try the engine is taken to be down: the rest waits for the next run."""
+FAILED_SHARES_IN_A_ROW = 3
+"""After so many shares that failed in every try the engine is taken to be down: the rest waits for the next run."""
 
 
-UNGRADED_BATCHES = 8
-"""So many batches may wait for their grades before the next one is drawn."""
+UNGRADED_SHARES = 2
+"""So many shares may wait for their grades before the next one is drawn."""
 
 
 @flow(name="produce-shard", flow_run_name="{label}", task_runner=WORKERS)
@@ -44,13 +44,13 @@ def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str
     be made for now; run it again and only those are tried.
     """
     lease = nullcontext() if leased else shard_lease(order, shard_id)
-    with draining() as told_to_end, lease, shard_progress(order, run_id, shard_id, label) as progress:
+    with draining(), lease, shard_progress(order, run_id, shard_id, label) as progress:
         _judge_what_is_there(order, run_id, shard_id, label)
         failed: dict[str, str] = {}
         while due := [a for a in due_assignments(order, run_id, shard_id) if a.shot_id not in failed]:
             if told_to_end():
                 break
-            failed |= _round(order, run_id, shard_id, due, progress, told_to_end)
+            failed |= _round(order, run_id, shard_id, due, progress)
             _judge_what_is_there(order, run_id, shard_id, label)
         return _account(order, run_id, shard_id, failed)
 
@@ -68,12 +68,11 @@ def _round(
     shard_id: str,
     due: Sequence[Assignment],
     progress: Callable[[], None],
-    told_to_end: Callable[[], bool],
 ) -> dict[str, str]:
-    """Make these attempts batch by batch, grading one batch while the next is made; return what failed, with why."""
+    """Make these attempts share by share, grading one while the next is made; return what failed, with why."""
 
     def stop() -> bool:
-        return told_to_end() or failed_in_a_row >= FAILED_BATCHES_IN_A_ROW
+        return told_to_end() or failed_in_a_row >= FAILED_SHARES_IN_A_ROW
 
     failed: dict[str, str] = {}
     grading: list[PrefectFuture[int]] = []
@@ -82,7 +81,7 @@ def _round(
     with closing(_generated(order, run_id, shard_id, due, stop)) as generated:
         for shot_ids, state in generated:
             if state is None:
-                why = "the worker was told to end" if told_to_end() else "the engine failed several batches in a row"
+                why = "the worker was told to end" if told_to_end() else "the engine failed several times in a row"
                 failed |= dict.fromkeys(shot_ids, f"not tried: {why}")
                 continue
             label = batch_label(order, run_id, shard_id, shot_ids)
@@ -94,8 +93,8 @@ def _round(
             if not state.is_completed():
                 still_due = {a.shot_id for a in due_assignments(order, run_id, shard_id)}
                 failed |= {shot_id: sentence_of(state) for shot_id in shot_ids if shot_id in still_due}
-            if len(grading) > UNGRADED_BATCHES:
-                grading[-UNGRADED_BATCHES - 1].wait()
+            if len(grading) > UNGRADED_SHARES:
+                grading[-UNGRADED_SHARES - 1].wait()
     for future in grading:
         future.result()
     return failed
@@ -104,29 +103,29 @@ def _round(
 def _generated(
     order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Assignment], stop: Callable[[], bool]
 ) -> Generator[tuple[list[str], State[int] | None]]:
-    """Yield the shots of each batch, in order, with how its task run ended; None for a batch that was not tried.
+    """Yield the shots of each share, in order, with how its task run ended; None for a share that was not tried.
 
-    As many batches are under way as the engine takes calls, so that it draws one while another's pictures are encoded
-    and stored. Once `stop` says so no further batch is begun, unless one under way turns out well.
+    As many shares are under way as the engine takes calls: it draws for one while another's pictures are encoded
+    and stored. Once `stop` says so no further share is begun, unless one under way turns out well.
     """
-    waiting = deque(batches_of(order, due))
+    waiting = deque(shares_of(order, due))
     under_way: deque[tuple[list[str], Callable[[], State[int]]]] = deque()
     calls = resident_engine(order).engine.info.concurrent_calls
     runner: ThreadPoolTaskRunner[int] = ThreadPoolTaskRunner(max_workers=calls)
     with runner as drawing:
 
-        def begun(batch: Sequence[Assignment], shot_ids: Sequence[str]) -> Callable[[], State[int]]:
+        def begun(share: Sequence[Assignment], shot_ids: Sequence[str]) -> Callable[[], State[int]]:
             label = batch_label(order, run_id, shard_id, shot_ids)
             if calls == 1:  # drawn in this thread, when its turn comes
-                return lambda: generate(order, run_id, shard_id, batch, label, return_state=True)
-            given = {"order": order, "run_id": run_id, "shard_id": shard_id, "batch": batch, "label": label}
+                return lambda: generate(order, run_id, shard_id, share, label, return_state=True)
+            given = {"order": order, "run_id": run_id, "shard_id": shard_id, "share": share, "label": label}
             return partial(_ended, drawing.submit(generate, parameters=given))
 
         while waiting or under_way:
             while waiting and len(under_way) < calls and not stop():
-                batch = waiting.popleft()
-                shot_ids = [assignment.shot_id for assignment in batch]
-                under_way.append((shot_ids, begun(batch, shot_ids)))
+                share = waiting.popleft()
+                shot_ids = [assignment.shot_id for assignment in share]
+                under_way.append((shot_ids, begun(share, shot_ids)))
             if under_way:
                 shot_ids, ended = under_way.popleft()
                 yield shot_ids, ended()
@@ -157,7 +156,7 @@ def _grade_all(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Seq
     """Grade the latest attempts of these shots, batch by batch."""
     grading = [
         grade.submit(order, run_id, shard_id, batch, batch_label(order, run_id, shard_id, batch))
-        for batch in batches_of(order, shot_ids)
+        for batch in shares_of(order, shot_ids)
     ]
     for future in grading:
         future.result()

@@ -12,12 +12,14 @@ from prefect import task
 
 from tasks.budget import affordable, is_reached
 from tasks.deadline import watch_deadline
+from tasks.drain import told_to_end
 from tasks.layers import cutout_of, keep_attempt
 from tasks.lease import held_lease
 from tasks.order import ProductionOrder
 from tasks.runtime import (
     RETRYING,
     Rooms,
+    batches_of,
     resident_engine,
     rooms,
     shard_promises,
@@ -85,16 +87,37 @@ def expect(order: ProductionOrder, run_id: str, shard_id: str, due: Sequence[Ass
     task_run_name="generate {label}",
     **RETRYING,
 )
-def generate(order: ProductionOrder, run_id: str, shard_id: str, batch: Sequence[Assignment], label: str) -> int:
-    """Make the attempts of this batch that are missing and return how many were made now.
+def generate(order: ProductionOrder, run_id: str, shard_id: str, share: Sequence[Assignment], label: str) -> int:
+    """Make the attempts of this share that are missing, batch by batch, and return how many were made now.
 
-    A request the engine refuses is kept as an attempt with its reason. When some failed in a way that may pass, the
-    others are kept first and then the error is raised, so that Prefect's retry makes only what is still missing. What
-    the budget does not allow, or was left out for time meanwhile, is not asked for.
+    Every batch is kept before the next is drawn. A request the engine refuses is kept as an attempt with its reason.
+    When some failed in a way that may pass, the rest of their batch is kept first and then the error is raised, so that
+    Prefect's retry makes only what is still missing. What the budget does not allow, or was left out for time
+    meanwhile, is not asked for. Nothing new is begun once the process was told to end.
     """
+    made = 0
+    passing: list[EngineError] = []
+    for batch in batches_of(order, _missing(rooms(order), run_id, share)):
+        if told_to_end():
+            break
+        new, failed = _batch(order, run_id, shard_id, batch)
+        made += new
+        passing += failed
+        watch_deadline(order, run_id)
+        if failed and not new:
+            break  # nothing of it could be made: the others would knock at the same door
+    if passing:
+        raise passing[0]
+    return made
+
+
+def _batch(
+    order: ProductionOrder, run_id: str, shard_id: str, batch: Sequence[Assignment]
+) -> tuple[int, list[EngineError]]:
+    """Make one batch and keep what came of it; return how many were made, and the failures that may pass."""
     open_rooms, resident = rooms(order), resident_engine(order)
     promises = shard_promises(order, run_id, shard_id)
-    drafts = [(a, _request(open_rooms, promises[a.shot_id], a, order)) for a in _missing(open_rooms, run_id, batch)]
+    drafts = [(a, _request(open_rooms, promises[a.shot_id], a, order)) for a in batch]
     requests = [draft for _, draft in drafts if isinstance(draft, RenderRequest)]
     tried: list[Attempt] = []
     passing: list[EngineError] = []
@@ -112,10 +135,7 @@ def generate(order: ProductionOrder, run_id: str, shard_id: str, batch: Sequence
         open_rooms.ledger.record_attempts(run_id, tried, lease=held_lease(shard_id))
     made = sum(attempt.object_key is not None for attempt in tried)
     log.info("%d of %d attempts made, %d to be tried again", made, len(drafts), len(passing))
-    watch_deadline(order, run_id)
-    if passing:
-        raise passing[0]
-    return made
+    return made, passing
 
 
 def _missing(open_rooms: Rooms, run_id: str, batch: Sequence[Assignment]) -> list[Assignment]:

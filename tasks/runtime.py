@@ -7,6 +7,7 @@ and found again by the order's settings, so that a task may run in any thread or
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,6 +68,10 @@ class ResidentEngine:
     engine: Engine
     slots: threading.BoundedSemaphore
 
+
+BATCHES_PER_SHARE, SHARES = 8, 4
+"""A task run takes up to so many batches, and a stage of a shard is so many task runs where there is enough to do: 200
+shots in batches of 8 are 8 task runs, 40 for 1,000 pictures drawn and graded."""
 
 _opening = threading.Lock()
 _rooms: dict[str, Rooms] = {}
@@ -192,8 +197,22 @@ def photo_root(order: ProductionOrder) -> Path:
 
 
 def batches_of(order: ProductionOrder, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """Yield these items in runs of the configured batch size: what one task run takes."""
-    size = order.settings().batch_size
+    """Yield these items in runs of the configured batch size: what an engine is handed in one call."""
+    return _runs_of(items, order.settings().batch_size)
+
+
+def shares_of(order: ProductionOrder, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Yield these items in runs of whole batches: what one task run takes.
+
+    A task run costs the server about as much as a cheap picture costs to grade: a share is large where there is much to
+    do, and small enough that the next stage begins early.
+    """
+    batch_size = order.settings().batch_size
+    batches = math.ceil(len(items) / batch_size)
+    return _runs_of(items, batch_size * max(1, min(BATCHES_PER_SHARE, math.ceil(batches / SHARES))))
+
+
+def _runs_of(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
