@@ -19,8 +19,9 @@ def expire(order: ProductionOrder, run_id: str, who: str | None = None) -> Relea
     plain one; what is live then stays.
     """
     making = [
-        make_plain.submit(order, run_id, batch, f"{run_id} {number}")
-        for number, batch in enumerate(shares_of(order, live_shots(order, run_id)), 1)
+        make_plain.submit(order, behind, share, f"{behind} {number}")
+        for behind, shots in live_shots(order, run_id)
+        for number, share in enumerate(shares_of(order, shots), 1)
     ]
     for future in making:
         future.result()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -52,7 +52,7 @@ def expired_promotions(now: datetime, zone: ZoneInfo | None, work_dir: Path | No
         if live.promotion not in known:
             log.warning("%s is live, but no promotion of that name says when it ends.", live.promotion)
             continue
-        promotion = opened.library.promotion(live.promotion)
+        promotion = opened.library.promotion_as_written(live.promotion)
         if live.kind != "expired" and writes_something(promotion) and is_over(promotion, now, zone):
             found.append(live.promotion)
     return found
@@ -60,7 +60,7 @@ def expired_promotions(now: datetime, zone: ZoneInfo | None, work_dir: Path | No
 
 def refuse_while_running(promotion: str, now: datetime, zone: ZoneInfo | None, order: ProductionOrder) -> None:
     """Raise ConfigurationError when a promotion is not over yet; `zone` None = its own."""
-    found = rooms(order).library.promotion(promotion)
+    found = rooms(order).library.promotion_as_written(promotion)
     if not is_over(found, now, zone):
         where = zone.key if zone else found.time_zone
         raise ConfigurationError(
@@ -90,14 +90,26 @@ def order_of_live(promotion: str, work_dir: Path | None, out_dir: Path | None) -
     return order.model_copy(update={"work_dir": work_dir, "out_dir": out_dir}), made_by.run_id
 
 
-def live_shots(order: ProductionOrder, run_id: str) -> list[tuple[str, str]]:
-    """Return (shard_id, shot_id) of the run's accepted shots whose files are live."""
+def live_shots(order: ProductionOrder, run_id: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return (run_id, its (shard_id, shot_id) of accepted shots whose files are live) for every run behind a release.
+
+    Where the run was about a part of a catalogue, other runs of the promotion made the other products' pictures.
+    """
     opened = rooms(order)
-    places = {(entry.sku, entry.scene) for entry in _live_manifest(opened, order.promotion).entries}
+    live = _live_manifest(opened, order.promotion)
+    places = {(entry.sku, entry.scene) for entry in live.entries}
     return [
-        (promise.shard_id, promise.shot.shot_id)
-        for promise, standing in opened.ledger.standings(run_id)
-        if standing.state == "accepted" and (promise.shot.sku, promise.shot.scene.name) in places
+        (
+            behind,
+            [
+                (promise.shard_id, promise.shot.shot_id)
+                for promise, standing in opened.ledger.standings(behind)
+                if standing.state == "accepted"
+                and promise.shot.sku in skus
+                and (promise.shot.sku, promise.shot.scene.name) in places
+            ],
+        )
+        for behind, skus in _runs_behind(opened, live, run_id)
     ]
 
 
@@ -119,11 +131,12 @@ def release_plain(order: ProductionOrder, run_id: str, who: str | None) -> Relea
     """Switch the promotion to its plain set. Raises PublishError when files are missing; what is live then stays."""
     opened = rooms(order)
     live = _live_manifest(opened, order.promotion)
-    refused = {refusal.value for refusal in opened.ledger.refusals(run_id) if refusal.stage == "publish"}
     without: set[tuple[str, str, str]] = set()
     entries: list[ManifestEntry] = []
     plain = plain_rooms(opened)
-    for promise, attempt, letter in _accepted(opened, order, run_id):
+    behind = _runs_behind(opened, live, run_id)
+    refused = {r.value for run, _ in behind for r in opened.ledger.refusals(run) if r.stage == "publish"}
+    for promise, attempt, letter in (found for run, skus in behind for found in _accepted(opened, order, run, skus)):
         wanted = publishables(plain, promise, attempt, order.promotion)
         known = opened.ledger.renditions([one.rendition_id for one in wanted])
         entries += [ManifestEntry.of(rendition, letter) for rendition in known.values()]
@@ -145,10 +158,25 @@ def release_plain(order: ProductionOrder, run_id: str, who: str | None) -> Relea
 # ---------------------------------------------------------------- behind the verbs
 
 
-def _accepted(opened: Rooms, order: ProductionOrder, run_id: str) -> Iterator[tuple[Promise, Attempt, GradeLetter]]:
-    """Yield the accepted pictures of a run that may be published, with their grades."""
+def _runs_behind(opened: Rooms, live: Manifest, run_id: str) -> list[tuple[str, set[str]]]:
+    """Return the runs that made what is live, each with the SKUs it made: the run itself, then others for the rest."""
+    mine = {promise.product.sku for promise in opened.ledger.iter_promises(run_id)}
+    behind: dict[str, set[str]] = {run_id: mine}
+    made_by = opened.ledger.runs_behind_products(live.promotion)
+    for sku in sorted({entry.sku for entry in live.entries} - mine):
+        if sku in made_by:  # else the release is refused: this file has no plain one
+            behind.setdefault(made_by[sku], set()).add(sku)
+    return list(behind.items())
+
+
+def _accepted(
+    opened: Rooms, order: ProductionOrder, run_id: str, skus: Container[str]
+) -> Iterator[tuple[Promise, Attempt, GradeLetter]]:
+    """Yield the accepted pictures of some of a run's SKUs that may be published, with their grades."""
     for outcome in opened.ledger.outcomes(run_id):
         if outcome.state != "accepted" or outcome.chosen is None or outcome.grade is None:
+            continue
+        if outcome.promise.product.sku not in skus:
             continue
         if is_cleared(opened, outcome.promise, outcome.chosen, order.promotion):
             yield outcome.promise, outcome.chosen, outcome.grade.letter

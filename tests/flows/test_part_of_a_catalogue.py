@@ -9,6 +9,7 @@ import pytest
 from prefect.client.schemas.objects import State
 from workshop import LIPSTICK, MUG, SOFT_CUSHION, Workshop
 
+from flows.expire import expire
 from flows.produce import produce
 from tasks.order import ProductionOrder
 from tasks.runs import tally_of
@@ -129,3 +130,20 @@ def test_an_order_that_cannot_be_carried_out_is_refused_in_one_sentence(
         produce(order(**wrong))
     assert "\n" not in str(refused.value)
     assert workshop.calls() == []
+
+
+def test_what_several_runs_have_made_of_a_promotion_expires_together(
+    workshop: Workshop, order: Callable[..., ProductionOrder]
+):
+    promotion = {"promotion": "double11", "channels": ("taobao_main",)}
+    first = order(**promotion)
+    produce(first)
+    workshop.write(MUG, LIPSTICK, LAMP)
+    run_id = produce(order(**promotion, only="new"))
+    assert run_id is not None
+    assert {place[0] for place in workshop.live("double11")} == {"MUG-1", "LIP-1", "LAMP-1"}
+    with_badges = {file["sha256"] for file in workshop.live("double11").values()}
+    expire(order(**promotion, only="new"), run_id)
+    plain = workshop.live("double11")
+    assert {place[0] for place in plain} == {"MUG-1", "LIP-1", "LAMP-1"}
+    assert not with_badges & {file["sha256"] for file in plain.values()}

@@ -143,6 +143,11 @@ class Ledger(Parts):
         with self._database.reading() as connection:
             return made.products_made(connection, promotion)
 
+    def runs_behind_products(self, promotion: str) -> dict[str, str]:
+        """Return by SKU the completed run of the promotion that it was last part of."""
+        with self._database.reading() as connection:
+            return made.runs_behind_products(connection, promotion)
+
     def promised_shards(self, run_id: str) -> tuple[str, ...]:
         """Return the shards of a run in the order of their first promise."""
         with self._database.reading() as connection:

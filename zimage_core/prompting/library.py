@@ -139,6 +139,14 @@ class PromptLibrary:
                     f"{source.file} writes “{text}” over pictures, and “{claim.word}” may not stand there: "
                     f"{claim.reason}."
                 )
+        return self.promotion_as_written(slug)
+
+    def promotion_as_written(self, slug: str) -> Promotion:
+        """Return a promotion whatever it writes over pictures: for who takes that down, never for who draws it.
+
+        Raises PromptError listing the known ones.
+        """
+        source, file = self._promotion_source(slug)
         return Promotion(
             slug=slug,
             name_zh=file.name_zh,

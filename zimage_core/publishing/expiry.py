@@ -24,8 +24,8 @@ class PlainLibrary(PromptLibrary):
     """A library in which no promotion writes anything over a picture."""
 
     def promotion(self, slug: str) -> Promotion:
-        """Return the promotion without badge and price."""
-        return plain_promotion(super().promotion(slug))
+        """Return the promotion without badge and price, which may be banned by now."""
+        return plain_promotion(self.promotion_as_written(slug))
 
 
 def plain_promotion(promotion: Promotion) -> Promotion:
