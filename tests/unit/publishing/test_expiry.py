@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from zimage_core.errors import ConfigurationError, PublishError
+from zimage_core.errors import ConfigurationError, PromptError, PublishError
 from zimage_core.prompting import PromptLibrary
 from zimage_core.publishing.expiry import (
     PlainLibrary,
@@ -82,3 +84,14 @@ def test_a_file_without_a_plain_one_is_told_unless_it_was_refused() -> None:
     assert [e.sku for e in plain_manifest(live, plain, without=refused).entries] == ["S0"]
     with pytest.raises(PublishError, match="nothing to publish"):
         plain_manifest(live, [], without=[("S0", "studio", "shopify"), *refused])
+
+
+def test_a_badge_that_is_banned_by_now_can_still_be_taken_down(tmp_path: Path):
+    prompts = shutil.copytree(load_settings().prompts_dir, tmp_path / "prompts")
+    written = prompts / "promotions" / "618.yaml"
+    written.write_text(written.read_text().replace("badge_zh: 618年中大促", "badge_zh: 全网最低价"))
+    library = PromptLibrary.load(prompts)
+    with pytest.raises(PromptError, match="may not stand there"):
+        library.promotion("618")
+    assert writes_something(library.promotion_as_written("618"))
+    assert not writes_something(PlainLibrary(library.files).promotion("618"))
