@@ -88,7 +88,7 @@ def _round(
             grading.append(grade.submit(order, run_id, shard_id, shot_ids, label))
             progress()
             failed_in_a_row = 0 if state.is_completed() else failed_in_a_row + 1
-            if failed_in_a_row == FAILED_BATCHES_IN_A_ROW:
+            if failed_in_a_row == FAILED_SHARES_IN_A_ROW:
                 emit(ENGINE_DOWN, order, run_id, engine=order.settings().engine, reason=sentence_of(state))
             if not state.is_completed():
                 still_due = {a.shot_id for a in due_assignments(order, run_id, shard_id)}
