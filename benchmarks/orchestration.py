@@ -1,0 +1,160 @@
+"""What orchestration costs: our flows against one mapped task per image per stage, on a Prefect server of their own.
+
+    python benchmarks/orchestration.py                                          # 600 images, a few minutes
+    python benchmarks/orchestration.py --images 3600                            # as the figures in RESULTS.md
+    python benchmarks/orchestration.py --gpus 4 --seconds 0.5 --images 3600     # and devices that sleep per image
+
+What is counted:
+
+    obvious   the wall time of a flow with one mapped task per image for each of three stages whose bodies do nothing:
+              all of it is orchestration
+    ours      the wall time of the flow `produce` over as many shots (extract, plan, make, grade, compare, publish,
+              report; an engine that draws at once), less that of the same flow in a process from which Prefect was
+              taken (orchestra/ours.py: calls instead of runs, no artifacts); the CPU seconds of the two processes too
+    server    CPU seconds of the server's processes, task runs, and rows of all tables of its SQLite file, counted once
+              it has written down what it was told
+
+The ratio is obvious' wall time over ours' orchestration time.
+
+Devices (`--gpus`): a process each with an engine that sleeps so long per image. Their own time is images x seconds /
+devices; wall time is told from the first image begun to the last verdict, and for the whole command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from orchestra.own_server import Cost, OwnServer, own_server
+from orchestra.workplace import CHANNEL, SCENES, Workplace, new_workplace
+
+from zimage_core import clock
+
+TASK_RUNS_PER_1000 = 60
+WALL_RATIO = 1.05
+TIMES_LESS = 15.0
+
+
+def told(what: str, cost: Cost, images: int) -> None:
+    """Print what the server had to do."""
+    most = sorted(cost.rows.items(), key=lambda item: -item[1])[:6]
+    rows = sum(cost.rows.values())
+    print(
+        f"{what:<34} server {cost.cpu_s:7.1f} CPU-s | {cost.task_runs:6,} task runs = "
+        f"{cost.task_runs / images * 1000:7.1f} per 1,000 | {cost.flow_runs} flow runs | "
+        f"{rows / images * 1000:9,.0f} rows per 1,000 ({', '.join(f'{table} {count:,}' for table, count in most)})",
+        flush=True,
+    )
+
+
+def obvious(server: OwnServer, folder: Path, images: int) -> dict[str, Any]:
+    """Run the obvious design once."""
+    before = server.cost()
+    place = new_workplace(folder / "obvious", server.environment(), products=1)
+    took = place.run("obvious", str(images), "4")
+    told("one task per image per stage", server.cost().since(before), images)
+    print(f"{'':<34} {took['wall_s']:7.1f} s wall, {took['cpu_s']:.1f} CPU-s in the client", flush=True)
+    return took
+
+
+def ours(server: OwnServer, folder: Path, images: int, settings: Mapping[str, str]) -> dict[str, float]:
+    """Run our flows with Prefect and without it; return wall and CPU seconds of the difference."""
+    took: dict[str, dict[str, Any]] = {}
+    for how in ("bare", "prefect"):
+        before = server.cost()
+        place = new_workplace(folder / how, server.environment() | settings, products=images // len(SCENES), calls="1")
+        took[how] = place.run("ours", how, json.dumps(place.order()))
+        print(
+            f"ours, {how:<28} {took[how]['wall_s']:7.1f} s wall, {took[how]['cpu_s']:.1f} CPU-s in the client; "
+            f"{made(place)}",
+            flush=True,
+        )
+    told("ours", server.cost().since(before), images)
+    return {key: took["prefect"][key] - took["bare"][key] for key in ("wall_s", "cpu_s")}
+
+
+def made(place: Workplace) -> str:
+    """Return in words what the ledger of a workplace holds."""
+    with closing(sqlite3.connect(place.folder / "work" / "ledger.sqlite")) as ledger:
+        attempts = ledger.execute("SELECT count(*) FROM attempt").fetchone()[0]
+        kinds = ledger.execute("SELECT kind, count(*) FROM verdict GROUP BY kind ORDER BY kind").fetchall()
+    return f"{attempts:,} images, verdicts {', '.join(f'{kind} {count:,}' for kind, count in kinds)}"
+
+
+def devices(server: OwnServer, folder: Path, given: argparse.Namespace, settings: Mapping[str, str]) -> None:
+    """Run the command with devices that sleep, and tell how much of the time they drew."""
+    names = [f"gpu{n}" for n in range(given.gpus)]
+    options = {"seconds": str(given.seconds), "calls": "2", "together": str(given.gpus)}
+    place = new_workplace(
+        folder / "devices",
+        server.environment() | settings,
+        products=given.images // len(SCENES),
+        devices=names,
+        **options,
+    )
+    before, start_s, offset_s = server.cost(), clock.elapsed_s(), clock.now().timestamp() - clock.elapsed_s()
+    scenes = [word for scene in SCENES for word in ("-s", scene)]
+    publish = () if given.publish else ("--no-publish",)
+    place.zimage("run", "catalogue.csv", "-p", "everyday", "--engine", "sleeping", *scenes, "-c", CHANNEL, *publish)
+    command_s = clock.elapsed_s() - start_s
+    lines = [line.split() for path in (place.folder / "journals").iterdir() for line in path.read_text().splitlines()]
+    drawn = [(float(words[2]), float(words[3])) for words in lines if words[0] == "drawn"]
+    with closing(sqlite3.connect(place.folder / "work" / "ledger.sqlite")) as ledger:
+        last = ledger.execute("SELECT max(at) FROM verdict").fetchone()[0]
+    first_s = min(begun for begun, _ in drawn)
+    judged_s = datetime.fromisoformat(last).timestamp() - offset_s
+    own_s = len(drawn) * given.seconds / given.gpus
+    slept_s = sum(ended - begun for begun, ended in drawn) / given.gpus
+    print(f"\n{given.gpus} devices, {given.seconds} s an image, {made(place)}")
+    print(f"the engines' own time {own_s:.1f} s ({slept_s:.1f} s as they measured it)")
+    for what, wall_s in (
+        ("first image begun to last image drawn", max(ended for _, ended in drawn) - first_s),
+        ("first image begun to last verdict", judged_s - first_s),
+        ("the whole command", command_s),
+    ):
+        print(f"{what:<38} {wall_s:8.1f} s = {wall_s / own_s:.3f} x the engines' own time")
+    told("devices", server.cost().since(before), len(drawn))
+    print(
+        f"aims: <= {WALL_RATIO} x from the first image to the last verdict; <= {TASK_RUNS_PER_1000} task runs per 1,000"
+    )
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=None, help="600 without devices, 240 with, where not given")
+    parser.add_argument("--gpus", type=int, default=0, help="so many devices that sleep, instead of the comparison")
+    parser.add_argument("--seconds", type=float, default=0.5, help="how long a device sleeps per image")
+    parser.add_argument("--publish", action="store_true", help="let the devices' command publish as well")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="ZIMAGE_NAME for our flows")
+    parser.add_argument("--only", choices=("obvious", "ours", "devices"), help="one part alone")
+    given = parser.parse_args()
+    settings = {f"ZIMAGE_{name}": value for name, _, value in (word.partition("=") for word in given.set)}
+    parts = {given.only} if given.only else {"devices"} if given.gpus else {"obvious", "ours", "devices"}
+    compared = given.images or 600
+    with tempfile.TemporaryDirectory(prefix="zimage-orchestration-") as place:
+        folder = Path(place)
+        with own_server(folder) as server:
+            least = obvious(server, folder, compared) if "obvious" in parts else None
+            most = ours(server, folder, compared, settings) if "ours" in parts else None
+            if most:
+                print(f"our orchestration {most['wall_s']:.1f} s wall, {most['cpu_s']:.1f} CPU-s in the client")
+            if least and most:
+                print(
+                    f"{least['wall_s'] / most['wall_s']:.1f} times less orchestration by the clock, "
+                    f"{least['cpu_s'] / most['cpu_s']:.1f} times less by the client's CPU (aim: >= {TIMES_LESS:.0f})"
+                )
+            if "devices" in parts:
+                given.gpus, given.images = given.gpus or 4, given.images if given.gpus and given.images else 240
+                devices(server, folder, given, settings)
+
+
+if __name__ == "__main__":
+    main()
