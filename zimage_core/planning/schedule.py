@@ -31,10 +31,14 @@ class Recurrence:
         return f"DTSTART:{self.first:%Y%m%dT%H%M%S}\nRRULE:FREQ=DAILY;COUNT={self.count}"
 
     def moments(self) -> tuple[datetime, ...]:
-        """Return when each run begins, in `time_zone`."""
+        """Return when each run begins, in `time_zone`: what Prefect's calendar makes of the rule.
+
+        A time of day that clocks skip on one of the days is an hour earlier there, not later.
+        """
         zone = ZoneInfo(self.time_zone)
         days = (self.first.date() + timedelta(days=n) for n in range(self.count))
-        return tuple(moment(day, self.first.time(), zone) for day in days)
+        shown = (datetime.combine(day, self.first.time(), zone) for day in days)
+        return tuple(_shown(at.replace(fold=1 if _shown(at) != at else 0)) for at in shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,11 @@ def calendars_of(library: PromptLibrary) -> tuple[PromotionCalendar, ...]:
 def time_zones_of(calendars: Sequence[PromotionCalendar]) -> tuple[str, ...]:
     """Return the time zones that promotions end in, sorted."""
     return tuple(sorted({calendar.time_zone for calendar in calendars}))
+
+
+def _shown(at: datetime) -> datetime:
+    """Return the same instant as clocks in its zone do show it."""
+    return at.astimezone(UTC).astimezone(at.tzinfo)
 
 
 def _recurrences(slug: str, opens_at: datetime, deadline_at: datetime, time_zone: str) -> tuple[Recurrence, ...]:

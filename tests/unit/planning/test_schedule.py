@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 from dateutil.rrule import rrulestr
+from dateutil.tz import gettz
 
 from zimage_core.planning.schedule import calendar_of, calendars_of, moment_words, span_words, time_zones_of
 from zimage_core.prompting import PromptLibrary
@@ -67,8 +67,7 @@ def test_nights_are_those_that_dateutil_finds_in_the_rule(dated: Dated, zone: st
     library = dated(time_zone=zone, starts=starts, ends=starts + timedelta(days=3), lead_days=20, freeze_days=2)
     calendar = calendar_of(library, "618")
     for recurrence in calendar.recurrences:
-        local = list(rrulestr(recurrence.rrule))
-        read = [at.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) for at in local]
+        read = [at.replace(tzinfo=gettz(zone)).astimezone(UTC) for at in rrulestr(recurrence.rrule)]
         assert [at.astimezone(UTC) for at in recurrence.moments()] == read
     runs = [at for recurrence in calendar.recurrences for at in recurrence.moments()]
     assert len(runs) == 18
