@@ -8,7 +8,7 @@ from rich.markdown import Markdown
 
 from tasks.extract import read_products
 from tasks.order import ProductionOrder
-from tasks.plan import planned_shots
+from tasks.plan import plan_page, planned_shots
 from tasks.runtime import artifact_key
 from zimage_core.domain import Refusal
 from zimage_core.planning import ensure_something
@@ -26,7 +26,7 @@ def forecast_only(order: ProductionOrder) -> str:
     forecast = plan.forecast
     ensure_something(forecast)
     create_markdown_artifact(
-        markdown=forecast.to_markdown(),
+        markdown=plan_page(order, forecast),
         key=artifact_key("plan", order.promotion),
         description=f"What this order for {order.promotion} would make",
     )
@@ -41,7 +41,7 @@ def dry_run(order: ProductionOrder, console: Console) -> None:
     extracted = read_products(order)
     plan = planned_shots(order, extracted)
     refused = [*extracted.refusals, *(answer for answer in plan if isinstance(answer, Refusal))]
-    console.print(Markdown(plan.forecast.to_markdown()))
+    console.print(Markdown(plan_page(order, plan.forecast)))
     for note in extracted.notes:
         console.print(f"Note: {note}", markup=False, highlight=False)
     if refused:

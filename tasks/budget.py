@@ -81,14 +81,14 @@ def reached_sentence(order: ProductionOrder, run_id: str) -> str | None:
     )
 
 
-def planned_sentence(order: ProductionOrder, run_id: str, *, usd_left: float, shots_left: int) -> str | None:
+def planned_sentence(order: ProductionOrder, run_id: str | None, *, usd_left: float, shots_left: int) -> str | None:
     """Return how the budget goes with what is left to draw, before anything is spent; None where there is none.
 
-    `usd_left`: what that is expected to cost, shots that need several tries included.
+    `usd_left`: what that is expected to cost, shots that need several tries included. `run_id`: None = no run yet.
     """
     if order.budget_usd is None:
         return None
-    spent = rooms(order).ledger.budget.spent_usd(run_id)
+    spent = rooms(order).ledger.budget.spent_usd(run_id) if run_id else 0.0
     before = f" ({_usd(spent)} spent before)" if spent else ""
     said = f"Budget {_usd(order.budget_usd)}{before}: what is left to draw comes to about {_usd(usd_left)}"
     room = max(0.0, order.budget_usd - spent)
