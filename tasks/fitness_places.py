@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -128,7 +129,7 @@ def _server() -> _Server | None:
     if api.key is not None:
         headers["Authorization"] = f"Bearer {api.key.get_secret_value()}"
     elif api.auth_string is not None:
-        headers["Authorization"] = str(httpx.BasicAuth(*api.auth_string.get_secret_value().split(":", 1))._auth_header)
+        headers["Authorization"] = f"Basic {b64encode(api.auth_string.get_secret_value().encode()).decode()}"
     return _Server(api.url.rstrip("/"), headers)
 
 

@@ -159,6 +159,20 @@ def test_a_server_that_is_down_or_is_something_else_is_said(settings: Settings, 
         list(fitness_places.check_prefect(settings))
 
 
+def test_a_server_behind_a_password_is_asked_with_it(settings: Settings, serve):
+    import prefect
+    from prefect.settings import PREFECT_API_AUTH_STRING
+
+    def guarded(seen: Seen) -> Answer:
+        let_in = seen.headers.get("authorization") == "Basic b3BzOnMzY3JldA=="  # ops:s3cret
+        return json_answer({} if seen.path.endswith("settings") else prefect.__version__) if let_in else Answer(401)
+
+    with temporary_settings({PREFECT_API_URL: serve(guarded), PREFECT_API_AUTH_STRING: "ops:s3cret"}):
+        said = " ".join(fitness_places.check_prefect(settings))
+    assert prefect.__version__ in said
+    assert "s3cret" not in said
+
+
 def test_another_version_and_a_slow_recorder_are_said(settings: Settings, serve):
     import prefect
 
@@ -231,9 +245,10 @@ def test_a_clock_that_differs_from_the_server_s_is_said(settings: Settings, serv
         list(fitness_places.check_clock(settings))
 
 
-def test_a_clock_is_compared_with_whoever_answers(settings: Settings, serve, free_url: str):
-    with temporary_settings({PREFECT_API_URL: serve(_dated(3))}):
-        assert "within" in next(fitness_places.check_clock(settings))
+def test_a_clock_is_compared_with_whoever_answers(settings: Settings, serve, free_url: str, prefect_server: str):
+    for url in (serve(_dated(3)), prefect_server):
+        with temporary_settings({PREFECT_API_URL: url}):
+            assert f"of {url}" in next(fitness_places.check_clock(settings))
     engine = settings.model_copy(update={"engine_options": {"url": serve(_dated(-300))}})
     with temporary_settings({PREFECT_API_URL: free_url}):
         assert "no server to compare it with" in next(fitness_places.check_clock(settings))
