@@ -189,7 +189,13 @@ def _shed(order: ProductionOrder, run_id: str, seen: Outlook) -> Outlook:
     ledger = rooms(order).ledger
     due = clock_time(seen.deadline, seen.now, seen.time_zone)
     why = f"Left out for lack of time: the run was short by {seen.short_by:,} images for {due}."
-    left_out = {drop.scene: ledger.course.leave_out(run_id, drop.scene, drop.shots, why) for drop in seen.drops}
+    known = {scene.scene: scene.left_out for scene in seen.scenes}
+    left_out = {
+        drop.scene: ledger.course.leave_out(run_id, drop.scene, drop.shots, why, already_out=known[drop.scene])
+        for drop in seen.drops
+    }
+    if not any(left_out.values()):  # another process was faster
+        return outlook_of(order, run_id)
     said = ", ".join(f"{count:,} {scene}" for scene, count in left_out.items())
     sentence = f"Short by {seen.short_by:,} images for {due}: left out {said} shots, the lowest of the promotion."
     log.warning("%s", sentence)

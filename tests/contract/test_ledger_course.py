@@ -85,11 +85,14 @@ def test_an_engine_is_known_by_its_fingerprint(run: Ledger) -> None:
 
 def test_the_last_promised_are_left_out_first_and_say_why(run: Ledger) -> None:
     run.record_attempts(RUN.run_id, [dataclasses.replace(attempt(2), shot_id=shot(2, "detail").shot_id)])
-    assert run.course.leave_out(RUN.run_id, "detail", 1, "Short of time.") == 1
+    assert run.course.leave_out(RUN.run_id, "detail", 1, "Short of time.", already_out=0) == 1
     assert run.course.left_out(RUN.run_id, [p.shot.shot_id for p in run.promises(RUN.run_id)]) == {
         shot(1, "detail").shot_id: "Short of time."
     }
-    assert run.course.leave_out(RUN.run_id, "detail", 5, "Short of time.") == 1
+    assert (
+        run.course.leave_out(RUN.run_id, "detail", 5, "Short of time.", already_out=0) == 0
+    )  # decided without the first
+    assert run.course.leave_out(RUN.run_id, "detail", 5, "Short of time.", already_out=1) == 1
     assert of(run)["detail"] == SceneCourse("detail", 3, finished=0, undrawn=0, left_out=2)
     states = {p.shot.shot_id: (s.state, s.needs, s.reason) for p, s in run.standings(RUN.run_id)}
     assert states[shot(0, "detail").shot_id] == ("left_out", "nothing", "Short of time.")
@@ -101,12 +104,12 @@ def test_the_last_promised_are_left_out_first_and_say_why(run: Ledger) -> None:
 
 def test_what_was_left_out_can_be_made_later(run: Ledger) -> None:
     assert run.course.take_back(RUN.run_id) == 0
-    run.course.leave_out(RUN.run_id, "detail", 3, "Short of time.")
+    run.course.leave_out(RUN.run_id, "detail", 3, "Short of time.", already_out=0)
     assert run.course.take_back(RUN.run_id) == 3
     assert run.course.take_back(RUN.run_id) == 0
     assert {standing.state for _, standing in run.standings(RUN.run_id)} == {"promised"}
     assert run.tally(RUN.run_id).left_out == 0
-    assert run.course.leave_out(RUN.run_id, "detail", 1, "Again.") == 1
+    assert run.course.leave_out(RUN.run_id, "detail", 1, "Again.", already_out=0) == 1
     assert run.tally(RUN.run_id).left_out == 1
 
 
@@ -114,10 +117,10 @@ def test_a_shard_in_which_nothing_was_left_out_stays_at_its_end(run: Ledger) -> 
     for n in (0, 1):
         finish(run, attempt(n))
         detail = shot(n, "detail").shot_id
-        run.course.leave_out(RUN.run_id, "detail", 3, "Short of time.") if n == 0 else None
+        run.course.leave_out(RUN.run_id, "detail", 3, "Short of time.", already_out=0) if n == 0 else None
         assert detail in run.course.left_out(RUN.run_id, [detail])
     run.end_shard(RUN.run_id, "shard-1")
-    run.course.leave_out(RUN.run_id, "studio", 3, "Short of time.")
+    run.course.leave_out(RUN.run_id, "studio", 3, "Short of time.", already_out=0)
     assert run.open_shards(RUN.run_id) == ["shard-2"]
     run.course.take_back(RUN.run_id)
     assert run.open_shards(RUN.run_id) == ["shard-1", "shard-2"]

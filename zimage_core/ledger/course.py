@@ -22,7 +22,8 @@ from zimage_core.ledger.rows import time_text
 LOOKED_BACK: Final = 5_000
 """The latest attempts of any engine among which an engine's own history is looked for."""
 
-ROWS_PER_COMMIT: Final = 500
+COURSE_LOCK: Final = 0x637273
+"""First key of the PostgreSQL advisory lock ("crs") that leaving out takes; the run is the second."""
 
 # A shot is to be drawn when nothing was tried yet, or when its latest verdict asks for another; a person's wish for
 # another is seen when the shard is walked. What is drawn and waits for its grade is not to be drawn.
@@ -49,6 +50,12 @@ _LOWEST = text(
     ORDER BY ordinal DESC, shot_id LIMIT :most""".replace("{SHOTS}", _SHOTS)
 )
 _OUT = text("SELECT shot_id FROM ({SHOTS}) AS shots WHERE is_out = 1 ORDER BY shot_id".replace("{SHOTS}", _SHOTS))
+_LOCK = text("SELECT pg_advisory_xact_lock(:key, hashtext(:run_id))")
+_COUNT_OUT = text(
+    "SELECT count(*) FROM ({SHOTS}) AS shots WHERE scene = :scene AND is_out = 1 AND undrawn = 1".replace(
+        "{SHOTS}", _SHOTS
+    )
+)
 _ANY_OUT = text("SELECT seq FROM left_out WHERE run_id = :run_id LIMIT 1")
 _TRIED = text("SELECT count(DISTINCT attempt_id) FROM verdict WHERE run_id = :run_id")
 _OPENED = text("SELECT max(at) FROM run_event WHERE run_id = :run_id AND kind IN ('opened', 'resumed')")
@@ -130,37 +137,33 @@ class Course:
         seconds = sum(float(row.seconds) for row in mine) / len(mine)
         return EngineHistory(len(mine), len({row.shot_id for row in mine}), seconds)
 
-    def leave_out(self, run_id: str, scene: str, most: int, why: str) -> int:
+    def leave_out(self, run_id: str, scene: str, most: int, why: str, *, already_out: int) -> int:
         """Leave out up to `most` shots of a scene that are not drawn yet, the last promised first; return how many.
 
-        `why` is the sentence that stands for each of them until `take_back`.
+        `why` is the sentence that stands for each of them until `take_back`. `already_out`: how many the caller knew to
+        be left out when it decided; where they are others by now, somebody has decided meanwhile, and nothing is done.
         """
-        with self._database.reading() as connection:
-            lowest = connection.execute(_LOWEST, {"run_id": run_id, "scene": scene, "most": most})
-            shot_ids = list(lowest.scalars())
-        return self._note(run_id, shot_ids, 1, why)
+        asked = {"run_id": run_id, "scene": scene}
+        with self._database.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(_LOCK, {"key": COURSE_LOCK, "run_id": run_id})
+            if connection.execute(_COUNT_OUT, asked).scalar_one() != already_out:
+                return 0
+            lowest = connection.execute(_LOWEST, asked | {"most": most})
+            return _note(connection, run_id, list(lowest.scalars()), 1, why, self._clock())
 
     def take_back(self, run_id: str) -> int:
         """Leave nothing out any more; return how many shots were."""
-        with self._database.reading() as connection:
+        with self._database.writing() as connection:
             if connection.execute(_ANY_OUT, {"run_id": run_id}).scalar_one_or_none() is None:
                 return 0
             shot_ids = list(connection.execute(_OUT, {"run_id": run_id}).scalars())
-        return self._note(run_id, shot_ids, 0, "")
+            return _note(connection, run_id, shot_ids, 0, "", self._clock())
 
     def left_out(self, run_id: str, shot_ids: Iterable[str]) -> dict[str, str]:
         """Return those of the shots that are left out now, with why."""
         with self._database.reading() as connection:
             return left_out(connection, run_id, shot_ids)
-
-    def _note(self, run_id: str, shot_ids: Iterable[str], is_out: int, why: str) -> int:
-        at = time_text(self._clock())
-        new = 0
-        for ids in chunks(shot_ids, ROWS_PER_COMMIT):
-            found = [{"run_id": run_id, "shot_id": key, "is_out": is_out, "why": why, "at": at} for key in ids]
-            with self._database.writing() as connection:
-                new += insert_new(connection, schema.left_out, found)
-        return new
 
 
 def left_out(connection: Connection, run_id: str, shot_ids: Iterable[str]) -> dict[str, str]:
@@ -175,3 +178,10 @@ def left_out(connection: Connection, run_id: str, shot_ids: Iterable[str]) -> di
 
 def _scene(row: Row[Any]) -> SceneCourse:
     return SceneCourse(row.scene, row.promised, int(row.finished), int(row.undrawn), int(row.out))
+
+
+def _note(connection: Connection, run_id: str, shot_ids: Iterable[str], is_out: int, why: str, at: datetime) -> int:
+    noted = {"run_id": run_id, "is_out": is_out, "why": why, "at": time_text(at)}
+    return sum(
+        insert_new(connection, schema.left_out, [noted | {"shot_id": key} for key in ids]) for ids in chunks(shot_ids)
+    )
