@@ -18,6 +18,7 @@ from tasks.again import ask_again
 from tasks.alike import compare_products
 from tasks.budget import ensure_budget
 from tasks.check import check_order
+from tasks.deadline import queue_of
 from tasks.devices import devices_of
 from tasks.experience import fix_experience
 from tasks.extract import extract
@@ -90,7 +91,7 @@ def make_shards(order: ProductionOrder, run_id: str) -> list[str]:
     runner, devices = order.settings().runner, devices_of(order)
     labels = dict(shard_labels(order, run_id))
     if runner == "pool":
-        return produce_on_pool(order, run_id, labels, "default")
+        return produce_on_pool(order, run_id, labels, queue_of(order))
     if runner == "ray":
         return produce_on_ray(order, run_id, labels)
     return produce_on_devices(order, run_id, devices) if devices else _produce_here(order, run_id, labels)

@@ -25,11 +25,13 @@ from zimage_core.planning.deadline import (
     TRIES_AT_FIRST,
     TRIES_WORTH,
     Outlook,
+    Queue,
     SceneLeft,
     Tries,
     clock_time,
     outlook,
     pace_of,
+    queue_for,
     tries_of,
 )
 from zimage_core.planning.schedule import calendar_of
@@ -55,6 +57,11 @@ def deadline_of(order: ProductionOrder) -> datetime | None:
         return order.deadline
     calendar = calendar_of(rooms(order).library, order.promotion)
     return None if clock.now() >= calendar.starts_at else calendar.deadline_at
+
+
+def queue_of(order: ProductionOrder) -> Queue:
+    """Return the work queue that the order's shards belong into now: of several runs the earlier deadline first."""
+    return queue_for(deadline_of(order), clock.now())
 
 
 def outlook_of(order: ProductionOrder, run_id: str) -> Outlook:
