@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -149,3 +151,24 @@ def test_a_budget_stops_a_run_before_it_is_passed_and_a_higher_one_goes_on(
     assert set(Counter(drawn(workshop)).values()) == {1}
     assert ledger.tally(run_id).pending == 0
     assert limits_told(more, run_id) == ()
+
+
+@pytest.mark.slow
+def test_two_devices_together_stop_before_the_budget_is_passed(new_workshop: Callable[[str], Workshop]) -> None:
+    shop = new_workshop("two")
+    written(shop, 12)
+    (shop.folder / "journals").mkdir()
+    options = {"journal": str(shop.folder / "journals"), "seconds": "0.05", "cost": "0.10", "together": "2"}
+    shop.environment |= {
+        "ZIMAGE_ENGINE_OPTIONS": json.dumps(options),
+        "ZIMAGE_ENGINE_DEVICES": "x,y",
+        "ZIMAGE_SHARD_SIZE": "3",
+        "ZIMAGE_BATCH_SIZE": "2",
+    }
+    what = ("-p", "everyday", "--engine", "sleeping", "-s", "studio", "-c", "wechat_moments", "--budget-usd", "0.75")
+    said = shop.run("run", "catalogue.csv", *what, check=False)
+    assert said.returncode != 0
+    assert "The budget of $0.75 is nearly used: $0.70 spent, 5 shots not made" in " ".join(said.stderr.split())
+    assert len(drawn(shop)) == len(set(drawn(shop))) == 7
+    shop.run("run", "catalogue.csv", *what[:-1], "5")
+    assert len(drawn(shop)) == len(set(drawn(shop))) == 12
