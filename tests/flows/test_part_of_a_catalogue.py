@@ -135,7 +135,7 @@ def test_an_order_that_cannot_be_carried_out_is_refused_in_one_sentence(
 def test_what_several_runs_have_made_of_a_promotion_expires_together(
     workshop: Workshop, order: Callable[..., ProductionOrder]
 ):
-    promotion = {"promotion": "double11", "channels": ("taobao_main",)}
+    promotion = {"promotion": "double11", "scenes": ("studio",), "channels": ("wechat_moments",)}
     first = order(**promotion)
     produce(first)
     workshop.write(MUG, LIPSTICK, LAMP)
