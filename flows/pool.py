@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelling, Crashed, Scheduled
+from prefect.states import Cancelled, Cancelling, Crashed, Scheduled
 
 from flows.children import place_below
 from flows.shard import produce_shard
@@ -61,13 +62,12 @@ def produce_on_pool(order: ProductionOrder, run_id: str, labels: Mapping[str, st
         return _Watch(order, run_id, labels, work_queue, client, _deployment(client)).until_ended()
 
 
-def cancel_shards(run_id: str) -> int:
-    """Cancel the runs of a run's shards that have not ended; return how many."""
+def cancel_shards(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
+    """Cancel the shards of a parent that was cancelled: what `produce` does on cancellation."""
+    children = {"parent_flow_run_id": {"any_": [flow_run.id]}, "state": {"type": {"any_": _OPEN_STATES}}}
     with get_client(sync_client=True) as client:
-        left = _open_runs(client, run_id)
-        for flow_run in left.values():
-            client.set_flow_run_state(flow_run.id, Cancelling(message="The run it belongs to was cancelled."))
-    return len(left)
+        for child in _all_runs(client, children):
+            client.set_flow_run_state(child.id, _cancelled(child), force=True)
 
 
 @dataclass
@@ -161,17 +161,31 @@ class _Watch:
         ).id
 
 
+def _cancelled(child: FlowRun) -> State:
+    """Return the state for a run that is to end: a worker ends it where one has begun, else it never begins."""
+    message = "The run it belongs to was cancelled."
+    return Cancelling(message=message) if child.state_type == StateType.RUNNING else Cancelled(message=message)
+
+
 def _tag(run_id: str) -> str:
     return f"zimage.run.{run_id}"
 
 
 def _open_runs(client: SyncPrefectClient, run_id: str) -> dict[str, FlowRun]:
     """Return the runs of a run's shards that have not ended, by shard; of several of one shard the latest."""
-    chosen = FlowRunFilter.model_validate({"tags": {"all_": [_tag(run_id)]}, "state": {"type": {"any_": _OPEN_STATES}}})
+    chosen = {"tags": {"all_": [_tag(run_id)]}, "state": {"type": {"any_": _OPEN_STATES}}}
+    found = sorted(_all_runs(client, chosen), key=_created)
+    return {str(one.parameters["shard_id"]): one for one in found}
+
+
+def _all_runs(client: SyncPrefectClient, chosen: Mapping[str, object]) -> list[FlowRun]:
+    """Return every flow run that the filter is true of."""
     found: list[FlowRun] = []
-    while page := client.read_flow_runs(flow_run_filter=chosen, sort=_SORT, limit=_IDS_AT_ONCE, offset=len(found)):
+    while page := client.read_flow_runs(
+        flow_run_filter=FlowRunFilter.model_validate(chosen), sort=_SORT, limit=_IDS_AT_ONCE, offset=len(found)
+    ):
         found += page
-    return {str(one.parameters["shard_id"]): one for one in sorted(found, key=_created)}
+    return found
 
 
 def _created(flow_run: FlowRun) -> datetime:

@@ -10,7 +10,7 @@ from prefect.states import Completed
 
 from flows.devices import produce_on_devices
 from flows.plan import forecast_only
-from flows.pool import produce_on_pool
+from flows.pool import cancel_shards, produce_on_pool
 from flows.publish import publish
 from flows.ray_cluster import produce_on_ray
 from flows.shard import make_shard
@@ -36,6 +36,7 @@ from zimage_core.errors import EngineError
     flow_run_name="{order.promotion} · {order.catalogue_name}",
     on_failure=[tell_failure],
     on_crashed=[tell_failure],
+    on_cancellation=[cancel_shards],
 )
 def produce(order: ProductionOrder) -> str | None:
     """Extract, plan, make every shot shard by shard, publish what is accepted, report. Returns the run's id.

@@ -7,13 +7,18 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from gpu_pool import GpuPool
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelled
 from sleeping_studio import CHOICE, PACKSHOTS, WORDS, Studio, new_studio
 from workshop import Workshop
 
+from flows.pool import cancel_shards
+from flows.produce import produce
 from zimage_core import clock
 from zimage_core.ledger import Ledger
 
@@ -64,6 +69,16 @@ def hall(new_workshop: Callable[[str], Workshop], prefect_server: str) -> Iterat
     yield make
     for one in halls:
         one.pool.end()
+
+
+def cancel_children_of(pool: GpuPool) -> None:
+    """Carry out the hook of a parent that was cancelled."""
+    with temporary_settings({PREFECT_API_URL: pool.api}), get_client(sync_client=True) as client:
+        shard = client.read_flow_run(UUID(pool.shard_runs()[0]["id"]))
+        assert shard.parent_task_run_id is not None
+        place = client.read_task_run(shard.parent_task_run_id)
+        assert place.flow_run_id is not None
+        cancel_shards(produce, client.read_flow_run(place.flow_run_id), Cancelled())
 
 
 def flag(folder: Path, name: str) -> Path:
@@ -166,3 +181,19 @@ def test_a_shard_told_to_end_keeps_what_it_was_drawing_and_goes_on_elsewhere(hal
     assert set(made.drawn().values()) == {1}, "what was under way was kept"
     assert made.accounts() == (PRODUCTS, PRODUCTS)
     assert made.states() == {"COMPLETED": SHARDS, "CRASHED": 1}
+
+
+@pytest.mark.slow
+def test_cancelling_a_parent_ends_the_shards_that_wait_and_those_that_run(hall: Callable[..., Hall]):
+    made = hall("cancelled", workers=1, seconds="1")
+    parent = made.studio.shop.start("run", "catalogue.csv", *CHOICE, *WORDS, *POOL)
+    made.pool.wait(lambda: made.drawn().total() > 0, "a picture is drawn")
+    os.killpg(parent.pid, signal.SIGKILL)
+    parent.wait()
+    cancel_children_of(made.pool)
+    made.pool.wait(lambda: made.states() == {"CANCELLED": SHARDS}, "every shard is cancelled")
+    drawn = made.drawn().total()
+    assert drawn <= PRODUCTS // SHARDS
+    said = made.order()
+    assert f"{PRODUCTS} accepted, 0 doubtful, 0 given up" in said.stdout
+    assert made.drawn().total() <= PRODUCTS + BATCH
