@@ -56,12 +56,12 @@ class Hall:
 def hall(new_workshop: Callable[[str], Workshop], prefect_server: str) -> Iterator[Callable[..., Hall]]:
     halls: list[Hall] = []
 
-    def make(name: str, workers: int = 2, **options: str) -> Hall:
+    def make(name: str, workers: int = 2, retries: int = 0, **options: str) -> Hall:
         studio = new_studio(new_workshop, name, PRODUCTS, shard_size=PRODUCTS // SHARDS, **options)
         studio.shop.environment |= {"ZIMAGE_LEASE_S": "6", "ZIMAGE_BATCH_SIZE": str(BATCH)}
         with temporary_settings({PREFECT_API_URL: prefect_server}):
             pool = GpuPool(f"{name}-{clock.fresh_id()}", prefect_server, studio.shop)
-            pool.deploy()
+            pool.deploy(PREFECT_FLOWS_DEFAULT_RETRIES=str(retries), PREFECT_FLOWS_DEFAULT_RETRY_DELAY_SECONDS="1")
         pool.start_worker(workers)
         halls.append(Hall(studio, pool))
         return halls[-1]
@@ -113,6 +113,20 @@ def test_a_machine_that_dies_costs_what_it_was_drawing_and_its_shard_is_made_by_
     assert len(made.drawn()) == PRODUCTS
     assert made.drawn().total() <= PRODUCTS + BATCH
     assert made.states() == {"COMPLETED": SHARDS, "CRASHED": 1}
+
+
+@pytest.mark.slow
+def test_a_shard_that_fails_is_tried_again_by_prefect(hall: Callable[..., Hall], tmp_path: Path):
+    ill = flag(tmp_path, "ill")
+    made = hall("retried", workers=3, retries=3, ill_while=str(ill))
+    parent = made.studio.shop.start("run", "catalogue.csv", *CHOICE, *WORDS, *POOL)
+    made.pool.wait(lambda: "AwaitingRetry" in {run["state_name"] for run in made.pool.shard_runs()}, "a retry is due")
+    ill.unlink()
+    made.pool.wait(lambda: parent.poll() is not None, "the run has ended")
+    assert parent.returncode == 0, (made.folder / "started.log").read_text()
+    assert made.states() == {"COMPLETED": SHARDS}
+    assert max(run["run_count"] for run in made.pool.shard_runs()) > 1
+    assert made.accounts() == (PRODUCTS, PRODUCTS)
 
 
 @pytest.mark.slow
