@@ -51,9 +51,9 @@ def produce(order: ProductionOrder) -> str | None:
         return _ended(forecast_only(order), None)
     extracted = extract(order)
     run_id = extracted.run_id
-    tell_start(order, run_id)
     if not extracted.product_count and order.only in ("new", "changed"):
         return _ended(f"No product of {order.catalogue_name} is new{_or_changed(order)}: there is nothing to do.", None)
+    tell_start(order, run_id)
     plan(order, extracted)
     if order.only == "C":
         ask_again(order, run_id)
