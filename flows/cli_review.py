@@ -30,15 +30,15 @@ def decide(
     said = ", ".join(f"{count} × {kind}" for kind, count in sorted(judged.kinds.items())) or "nothing new"
     lines = [f"Recorded: {said}."]
     if judged.recorded:
-        lines.append(f"{judged.recorded} lines were recorded before.")
+        lines.append(f"Recorded before: {_lines(judged.recorded)}.")
     if judged.undecided:
-        lines.append(f"{judged.undecided} lines decide nothing.")
+        lines.append(f"Without a decision: {_lines(judged.undecided)}.")
     if judged.refused:
-        lines += [f"Left out as stale, {len(judged.refused)} lines:", *(f"  {one}" for one in judged.refused)]
+        lines += [f"Left out as stale: {_lines(len(judged.refused))}.", *(f"  {one}" for one in judged.refused)]
     if judged.unsure:
         lines.append(
-            f"{judged.unsure} lines do not say what the person saw (no column seen): that the picture still stands "
-            "there was checked, that nobody judged or decided it since was not."
+            f"Without the column seen: {_lines(judged.unsure)}. That the picture still stands there was checked; that "
+            "nobody judged or decided it since was not."
         )
     if judged.kinds["regenerate"]:
         lines.append("Next: run again for the images asked for anew; that publishes too.")
@@ -85,6 +85,10 @@ COMMANDS = (decide, review)
 
 
 # ---------------------------------------------------------------- behind the commands
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count} lines"
 
 
 def _rejection(text: str) -> dict[str, str]:

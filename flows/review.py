@@ -36,6 +36,7 @@ from tasks.review_rounds import (
     decisions_of,
     doubtful,
     end_round,
+    pictures,
     rounds_of,
     undecided,
 )
@@ -48,6 +49,9 @@ from zimage_core.publishing.history import Held
 
 LATE_S = 3600
 """Prefect's own limit of the suspension is this much later than ours: it only acts where no worker ran at ours."""
+
+NEVER_RESUMED = "never resumed."
+"""How the message of the state ends that Prefect 3.8 gives to a run whose suspension took too long."""
 
 AGAIN_S = 300
 """A review that is being answered at its deadline is looked at again after this time."""
@@ -106,7 +110,8 @@ def review(
             break
         if asked.end == "open":
             if asked.deadline <= clock.now() and number > 1:
-                said = _held(order, known, asked)
+                left = undecided(rooms(order).ledger, known, asked)
+                said = _held(order, known, asked, _held_sentence(known, left))
                 return State(type=StateType.CANCELLED, name="Held", message=said)
             asked = _answered(order, known, asked)
         said = asked.said
@@ -132,11 +137,13 @@ def end_review(order: ProductionOrder, run_id: str, review_id: str) -> str:
             return f"Review {review_id} is being answered; its end is looked at again in {AGAIN_S} s."
         left = undecided(ledger, run_id, asked)
         name = "Held" if left else "Decided"
-        said = _held_sentence(run_id, left) if left else f"Everything that was asked about run {run_id} was decided."
+        said = f"Everything that was asked about run {run_id} was decided."
+        if left:
+            said = _held_sentence(run_id, left, _why_held(state))
         if state is not None and state.is_paused():
             client.set_flow_run_state(UUID(review_id), State(type=StateType.CANCELLED, name=name, message=said))
     if left:
-        return _held(order, run_id, asked)
+        return _held(order, run_id, asked, said)
     end_round(ledger, run_id, asked, "over", said)
     return said
 
@@ -166,8 +173,8 @@ def _asked(order: ProductionOrder, run_id: str, number: int, wait_h: float) -> R
         return None
     if mine.deployment_id is None:
         raise ConfigurationError(
-            f"{len(waiting)} pictures of run {run_id} wait for a person, and only a deployment's run can wait: start "
-            "the deployment review, or decide at once with `zimage review` or `zimage decide`."
+            f"A person has to decide about {pictures(len(waiting))} of run {run_id}, and only a deployment's run can "
+            "wait: start the deployment review, or decide at once with `zimage review` or `zimage decide`."
         )
     first = _round(order, run_id, 1)
     deadline = first.deadline if first else clock.now() + timedelta(hours=wait_h)
@@ -176,7 +183,7 @@ def _asked(order: ProductionOrder, run_id: str, number: int, wait_h: float) -> R
         link=sheet.resolve().as_uri(), link_text="contact sheet", key=artifact_key("contact-sheet", order.promotion)
     )
     lines = [f"- {now.sku} · {now.scene}: {now.grade} {now.score or 0:.2f} {now.reason}" for now in waiting.values()]
-    until = f"{len(waiting)} pictures of run {run_id} wait for a person until {deadline:%Y-%m-%d %H:%M} UTC."
+    until = f"Waiting for a person until {deadline:%Y-%m-%d %H:%M} UTC: {pictures(len(waiting))} of run {run_id}."
     create_markdown_artifact(
         markdown="\n".join([until, "", f"Contact sheet: {sheet.resolve()}", "", *lines[:SHOWN]]),
         key=artifact_key("review", order.promotion),
@@ -215,7 +222,7 @@ def _answered(order: ProductionOrder, run_id: str, asked: Round) -> Round:
 
 def _description(run_id: str, asked: Round, before: Round | None) -> str:
     until = f"{asked.deadline:%Y-%m-%d %H:%M} UTC"
-    waiting = f"{len(asked.seen)} pictures of run {run_id} wait for a person."
+    waiting = f"Waiting for a person: {pictures(len(asked.seen))} of run {run_id}."
     lines = [f"{waiting} What is not decided by {until} is held, not published."]
     if before is not None and before.end == "refused":
         lines.insert(0, f"**The last answer was not recorded.** {before.said}\n")
@@ -230,10 +237,10 @@ def _description(run_id: str, asked: Round, before: Round | None) -> str:
 def _go_on(order: ProductionOrder, run_id: str, *, publish: bool) -> str:
     """Publish what is accepted, unless shots are still to be made; write the report; say what was done."""
     left = len(doubtful(rooms(order).ledger, run_id))
-    said = [f"{left} pictures are still doubtful and held." if left else "No picture is doubtful."]
+    said = [f"Still doubtful and held: {pictures(left)}." if left else "No picture is doubtful."]
     missing = unaccounted(order, run_id)
     if publish and missing:
-        said.append(f"Nothing was published: {missing} pictures are to be made; the same order again makes them.")
+        said.append(f"Nothing was published: still to be made, by the same order again: {pictures(missing)}.")
     elif publish:
         release = publish_accepted(order, run_id)
         said.append(_released(release))
@@ -249,13 +256,21 @@ def _released(release: Release | Held | None) -> str:
     return f"Release {release.release_id} is prepared and held: `zimage go-live`."
 
 
-def _held_sentence(run_id: str, left: int) -> str:
-    return f"Held, not published: nobody decided in time, and {left} pictures of run {run_id} are doubtful still."
+def _held_sentence(run_id: str, left: int, why: str = "nobody decided in time") -> str:
+    return f"Held, not published: {why} about {pictures(left)} of run {run_id}."
 
 
-def _held(order: ProductionOrder, run_id: str, asked: Round) -> str:
+def _why_held(state: State[Any] | None) -> str:
+    """Say why a review that was not answered is over: time ran out, or its flow run ended in another way."""
+    if state is None:
+        return "the server has forgotten the review and nobody had decided"
+    if state.is_final() and not (state.message or "").endswith(NEVER_RESUMED):
+        return f"the review ended as {state.name} before anybody decided"
+    return "nobody decided in time"
+
+
+def _held(order: ProductionOrder, run_id: str, asked: Round, said: str) -> str:
     ledger = rooms(order).ledger
-    said = _held_sentence(run_id, undecided(ledger, run_id, asked))
     end_round(ledger, run_id, asked, "held", said)
     create_markdown_artifact(markdown=said, key=artifact_key("review", order.promotion), description=f"Run {run_id}")
     log.warning("%s", said)
@@ -290,6 +305,6 @@ def _plan_end(client: SyncPrefectClient, review_id: str, run_id: str, at: dateti
 
 def _mine() -> Any:
     context = FlowRunContext.get()
-    assert context is not None, "called inside the flow"
-    assert context.flow_run is not None, "called inside the flow"
-    return context.flow_run
+    flow_run_of_mine = context.flow_run if context else None
+    assert flow_run_of_mine is not None, "called inside the flow"
+    return flow_run_of_mine

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from flows.review import end_review, state_of
 from tasks.order import ProductionOrder
-from tasks.review_rounds import ReviewAnswer, Round, decisions_of, doubtful, rounds_of
+from tasks.review_rounds import ReviewAnswer, Round, decisions_of, doubtful, pictures, rounds_of
 from tasks.runs import order_of, run_rows
 from tasks.runtime import rooms
 from zimage_core import clock
@@ -36,13 +36,13 @@ def review_lines(work_dir: Path | None, out_dir: Path | None) -> list[str]:
         if asked is None and not waiting:
             continue
         if asked is None:
-            lines.append(f"{run_id}: {waiting} pictures wait for a person; no review has asked about them.")
+            lines.append(f"{run_id}: {pictures(waiting)} for a person to decide; no review has asked.")
             continue
         state, known = _state(asked.review)
         if asked.end == "open" and ((known and state is None) or (state is not None and state.is_final())):
             end_review(order, run_id, asked.review)  # the server ended it, or has forgotten it
         elif asked.end == "open" and known and asked.deadline < clock.now():
-            end_review(order, run_id, asked.review)
+            end_review(order, run_id, asked.review)  # no worker ran at its deadline
         asked = _last(order, run_id) or asked
         until = f"until {asked.deadline:%Y-%m-%d %H:%M} UTC"
         server = (state.name or "") if state is not None else "unknown to the server" if known else "no server asked"
@@ -52,7 +52,7 @@ def review_lines(work_dir: Path | None, out_dir: Path | None) -> list[str]:
             said = f"asked {until}, flow run {asked.review}: {server}"
         else:
             said = asked.said
-        lines.append(f"{run_id}: {waiting} pictures wait for a person; {said}")
+        lines.append(f"{run_id}: {pictures(waiting)} for a person to decide; {said}")
     return lines or ["Nothing waits for a person."]
 
 

@@ -71,9 +71,7 @@ def refuse(judged: Judged, name: str, *, skip_stale: bool = False) -> None:
         return
     said = "\n".join(f"  {one}" for one in judged.refused)
     hint = "\nWith --skip-stale the other lines are applied." if all(one.stale for one in judged.refused) else ""
-    raise ConfigurationError(
-        f"{name} was not applied, nothing is recorded: {len(judged.refused)} lines are refused.\n{said}{hint}"
-    )
+    raise ConfigurationError(f"{name} was not applied and nothing is recorded, because of these lines:\n{said}{hint}")
 
 
 def judge_decisions(ledger: Ledger, text: str, name: str, who: str | None) -> Judged:

@@ -77,6 +77,11 @@ class Round:
     said: str = ""
 
 
+def pictures(count: int) -> str:
+    """Return a number of pictures as people say it."""
+    return "1 picture" if count == 1 else f"{count} pictures"
+
+
 def rounds_of(ledger: Ledger, run_id: str) -> list[Round]:
     """Return every round that reviews of a run asked, oldest first."""
     found: dict[tuple[str, int], Round] = {}

@@ -130,7 +130,7 @@ def test_a_stale_line_refuses_the_file_and_can_be_left_out(ledger: Ledger, decid
     happens(ledger)
     before = states(ledger)
     with pytest.raises(
-        ConfigurationError, match=rf"1 lines are refused(?s:.*)line 3, MUG-0001 · studio: (?s:.*){said}"
+        ConfigurationError, match=rf"because of these lines(?s:.*)line 3, MUG-0001 · studio: (?s:.*){said}"
     ):
         decide(*rows)
     assert states(ledger) == before
@@ -228,11 +228,11 @@ def test_the_command_says_what_it_recorded_and_which_lines_it_did_not_take(tmp_p
     assert done.exit_code == 0
     for said in (
         "1 × approve, 1 × regenerate",
-        "1 lines decide nothing",
-        "stale, 1 lines",
+        "Without a decision: 1 line.",
+        "stale: 1 line.",
         "line 5, MUG-0004 · studio",
     ):
         assert said in done.stdout
     assert "run again for the images asked for anew" in done.stdout
     again = CliRunner().invoke(app, ["decide", str(path), "--skip-stale", *folders])
-    assert "Recorded: nothing new.\n2 lines were recorded before." in again.stdout
+    assert "Recorded: nothing new.\nRecorded before: 2 lines." in again.stdout
