@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.events.worker import EventsWorker
 from prometheus_client.parser import text_string_to_metric_families
+from small_servers import Answer, SmallServer
 from workshop import Workshop
 
 from flows.produce import produce
 from tasks import metrics
+from tasks.alerts import apply_automations, read_automations
 from tasks.generate import generate
 from tasks.metrics import beat, ledger_metrics
 from tasks.order import ProductionOrder
 from tasks.runtime import rooms
 from zimage_core.errors import CatalogueError, EngineError
+from zimage_core.settings import load_seeing_settings
 
 
 @pytest.fixture(autouse=True)
@@ -87,8 +92,27 @@ def test_a_run_that_fails_is_told_with_its_reason_even_before_it_is_opened(works
     assert "missing.csv" in failed["payload"]["reason"]
 
 
-def test_a_run_that_could_not_make_everything_is_told_once_with_its_reason(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def called(workshop: Workshop) -> Iterator[Callable[[str], set[str]]]:
+    """Return a function that gives the automations which have called a real webhook about a run so far."""
+    receiver = SmallServer(lambda _: Answer(204))
+    receiver.start()
+    apply_automations(load_seeing_settings(alert_webhook_url=receiver.url))
+
+    def about(run_id: str) -> set[str]:
+        bodies = [json.loads(seen.body) for seen in list(receiver.seen)]
+        return {body["automation"] for body in bodies if body["run_id"] == run_id}
+
+    yield about
+    with get_client(sync_client=True) as client:
+        for automation, _ in read_automations(load_seeing_settings().automations_dir):
+            for there in client.read_automations_by_name(automation.name):
+                client.delete_automation(there.id)
+    receiver.stop()
+
+
+def test_a_run_that_could_not_make_everything_is_told_once_with_its_reason_and_a_person_is_called(
+    workshop: Workshop, called: Callable[[str], set[str]], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(generate, "retries", 0)
     monkeypatch.setenv("ZIMAGE_BATCH_SIZE", "1")
@@ -103,6 +127,10 @@ def test_a_run_that_could_not_make_everything_is_told_once_with_its_reason(
     down = told_events["zimage.engine.down"]["payload"]
     assert down["engine"] == "fault"
     assert "cannot be reached" in down["reason"]
+    deadline = time.monotonic() + 60
+    while (calls := called(run.run.run_id)) != {"zimage · engine down", "zimage · run failed"}:
+        assert time.monotonic() < deadline, calls
+        time.sleep(0.2)
 
 
 def test_standing_still_is_no_progress_and_alarms_are_raised_once(workshop: Workshop, monkeypatch: pytest.MonkeyPatch):
