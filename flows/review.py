@@ -18,6 +18,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.flow_runs import suspend_flow_run
@@ -141,7 +142,10 @@ def end_review(order: ProductionOrder, run_id: str, review_id: str) -> str:
         if left:
             said = _held_sentence(run_id, left, _why_held(state))
         if state is not None and state.is_paused():
-            client.set_flow_run_state(UUID(review_id), State(type=StateType.CANCELLED, name=name, message=said))
+            over: State[Any] = State(type=StateType.CANCELLED, name=name, message=said)
+            answer = client.set_flow_run_state(UUID(review_id), over)
+            if answer.status != SetStateStatus.ACCEPT:
+                log.warning("The server keeps review %s as it was: %s", review_id, answer.details)
     if left:
         return _held(order, run_id, asked, said)
     end_round(ledger, run_id, asked, "over", said)
@@ -272,7 +276,9 @@ def _why_held(state: State[Any] | None) -> str:
 def _held(order: ProductionOrder, run_id: str, asked: Round, said: str) -> str:
     ledger = rooms(order).ledger
     end_round(ledger, run_id, asked, "held", said)
-    create_markdown_artifact(markdown=said, key=artifact_key("review", order.promotion), description=f"Run {run_id}")
+    if FlowRunContext.get() is not None:  # from the command line there is no run that an artifact could belong to
+        key = artifact_key("review", order.promotion)
+        create_markdown_artifact(markdown=said, key=key, description=f"Run {run_id}")
     log.warning("%s", said)
     return said
 

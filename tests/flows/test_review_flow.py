@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import SetStateStatus
+from prefect.states import Cancelled, Failed, Suspended
 from prefect.utilities.callables import parameter_schema
 from started_prefect import started
 from workshop import SOFT_CUSHION, Workshop
@@ -22,9 +25,10 @@ from flows.produce import produce
 from flows.review import review
 from flows.reviews import answer_review, review_lines
 from tasks.order import ProductionOrder
-from tasks.review_rounds import KIND, rounds_of
+from tasks.review_rounds import KIND, ask, rounds_of
 from tasks.runs import tally_of
 from tasks.runtime import rooms
+from zimage_core import clock
 from zimage_core.errors import ConfigurationError
 
 PATIENCE_S = 240
@@ -126,12 +130,12 @@ def planned_ends(client: SyncPrefectClient, review_id: UUID) -> list[FlowRun]:
 def test_a_review_suspends_asks_again_after_a_wrong_answer_and_publishes_what_is_approved(
     workshop: Workshop, order: ProductionOrder, doubtful: str, deployment: UUID, client: SyncPrefectClient, until: Any
 ):
-    asked = client.create_flow_run_from_deployment(deployment)
+    asked = client.create_flow_run_from_deployment(deployment, parameters={"wait_for_all": True})
     suspended = until(asked.id, asks(1))
     assert suspended.parameters["run_id"] == doubtful, "the latest run may be another one when it goes on"
     assert [one.state is not None and one.state.is_scheduled() for one in planned_ends(client, asked.id)] == [True]
     assert "Approve from score" in form_of(client, suspended, "schema")
-    assert review_lines(None, None)[0].startswith(f"{doubtful}: 2 pictures wait for a person; asked until")
+    assert review_lines(None, None)[0].startswith(f"{doubtful}: 2 pictures for a person to decide; asked until")
 
     # over the API, as the form of the UI does: the server refuses what the form does not allow ...
     refused = client.resume_flow_run(asked.id, run_input={"approve_from": 2.0, "who": "mei"})
@@ -142,18 +146,24 @@ def test_a_review_suspends_asks_again_after_a_wrong_answer_and_publishes_what_is
     assert "'NOBODY-1' is not in question here" in form_of(client, again, "description")
     assert tally_of(order, doubtful).doubtful == 2
 
+    # a right one is recorded; as not all is decided, the rest is asked about
+    client.resume_flow_run(asked.id, run_input={"who": "mei", "reject": [{"what": "CUSH-2", "why": "crooked"}]})
+    third = until(asked.id, asks(3))
+    assert "mei decided: 1 × reject. These are left." in form_of(client, third, "description")
+    assert "Waiting for a person: 1 picture of run" in form_of(client, third, "description")
+
     # by the command line: found wrong before anything is resumed, then taken
     with pytest.raises(ConfigurationError, match="decides nothing"):
         answer_review(doubtful, {"who": "mei"}, None, None)
-    said = workshop.run("review", doubtful, "--approve-from", "0.5", "--reject", "CUSH-2: crooked", "--who", "mei")
+    said = workshop.run("review", doubtful, "--approve-from", "0.5", "--who", "mei")
     assert f"Flow run {asked.id} goes on" in said.stdout
     done = until(asked.id, ended)
     assert done.state is not None
     assert done.state.is_completed()
-    assert "mei decided: 1 × approve, 1 × reject. No picture is doubtful. Published: release" in str(done.state.message)
+    assert "mei decided: 1 × approve. No picture is doubtful. Published: release" in str(done.state.message)
     assert {sku for sku, _, _ in workshop.live("618")} == {"CUSH-1"}
     assert planned_ends(client, asked.id) == []
-    assert [one.end for one in rounds_of(rooms(order).ledger, doubtful)] == ["refused", "answered"]
+    assert [one.end for one in rounds_of(rooms(order).ledger, doubtful)] == ["refused", "answered", "answered"]
     ids = [standing.attempt.attempt_id for _, standing in rooms(order).ledger.standings(doubtful) if standing.attempt]
     assert {(one.kind, one.who) for said in rooms(order).ledger.decisions(ids).values() for one in said} == {
         ("approve", "mei"),
@@ -174,14 +184,14 @@ def test_a_review_that_nobody_answers_in_time_is_held_and_nothing_is_published(
     held = until(asked.id, ended)
     assert held.state is not None
     assert (held.state.name, held.state.is_cancelled()) == ("Held", True)
-    assert str(held.state.message).startswith("Held, not published: nobody decided in time, and 2 pictures")
+    assert str(held.state.message).startswith("Held, not published: nobody decided in time about 2 pictures")
     (end,) = planned_ends(client, asked.id)
     until(end.id, ended)
     (round_,) = rounds_of(rooms(order).ledger, doubtful)
     assert (round_.end, round_.said) == ("held", held.state.message)
     assert tally_of(order, doubtful).doubtful == 2
     assert not (workshop.cdn / "current").exists()
-    assert review_lines(None, None) == [f"{doubtful}: 2 pictures wait for a person; {held.state.message}"]
+    assert review_lines(None, None) == [f"{doubtful}: 2 pictures for a person to decide; {held.state.message}"]
     late = client.resume_flow_run(asked.id, run_input={"who": "mei", "approve_from": 0.0})
     assert late.status == SetStateStatus.ABORT
 
@@ -196,3 +206,31 @@ def test_without_a_deployment_it_says_what_to_do_and_the_command_line_decides_at
     assert said[0] == "mei decided: 2 × approve."
     assert tally_of(order, doubtful).accepted == 2
     assert not [event for event in rooms(order).ledger.events(doubtful) if event.kind == KIND]
+
+
+def test_the_command_line_tells_how_a_review_ended_that_no_flow_of_ours_could_end(
+    workshop: Workshop, order: ProductionOrder, doubtful: str, client: SyncPrefectClient
+):
+    """The server's own limit, a person's cancellation, a server that forgot it, and no worker at the deadline."""
+    ledger, soon, past = rooms(order).ledger, clock.now() + timedelta(hours=1), clock.now() - timedelta(hours=1)
+    ends = [
+        (Failed(message="The flow was paused and never resumed."), past, "nobody decided in time about 2 pictures"),
+        (Cancelled(), soon, "the review ended as Cancelled before anybody decided about 2 pictures"),
+        (Suspended(timeout_seconds=9999), past, "nobody decided in time about 2 pictures"),
+        (None, soon, "the server has forgotten the review and nobody had decided about 2 pictures"),
+    ]
+    deployment_id = client.create_deployment(client.create_flow(review), name="without a worker")
+    for number, (state, deadline, said) in enumerate(ends, 1):
+        review_id = client.create_flow_run_from_deployment(deployment_id).id
+        ask(ledger, doubtful, str(review_id), number, deadline)
+        if state is None:
+            client.delete_flow_run(review_id)
+        else:
+            client.set_flow_run_state(review_id, state, force=True)
+        for _ in range(2):  # the second look says the same and records nothing
+            (line,) = review_lines(None, None)
+            assert re.search(f"2 pictures for a person to decide; Held, not published: {said}", line)
+        assert rounds_of(ledger, doubtful)[-1].end == "held"
+        if state is not None and state.is_paused():
+            assert client.read_flow_run(review_id).state.name == "Held"  # type: ignore[union-attr]
+    assert len([event for event in ledger.events(doubtful) if event.kind == KIND]) == 2 * len(ends)
