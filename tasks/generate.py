@@ -130,6 +130,8 @@ def _batch(
                 warnings = draft.reference.warnings if isinstance(draft, RenderRequest) and draft.reference else ()
                 tried.append(_made(open_rooms, assignment, answer, resident.engine.info, warnings))
             elif answer is not None:
+                known = {"shot": assignment.shot_id, "attempt": assignment.number, "engine": resident.engine.info.name}
+                log.info("Not made: %s", answer.error, extra=known)
                 tried.append(_not_made(assignment, answer, resident.engine.info))
                 passing += [answer.error] if answer.error.retryable else []
         open_rooms.ledger.record_attempts(run_id, tried, lease=held_lease(shard_id))
