@@ -59,6 +59,7 @@ def carried_out(tmp_path: Path, new_workshop: Callable[[str], Workshop]) -> Iter
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # two minutes on a machine that does nothing else
 def test_a_run_killed_at_thirty_writes_ends_with_the_files_of_a_calm_one(
     new_workshop: Callable[[str], Workshop], carried_out: Callable[..., dict[str, Any]], tmp_path: Path
 ):
