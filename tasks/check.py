@@ -23,8 +23,8 @@ def check_order(order: ProductionOrder) -> None:
     )
     if "://" not in order.catalogue and not Path(order.catalogue).is_file():
         raise CatalogueError(
-            f"There is no catalogue {order.catalogue} on this machine (looked in {Path.cwd()}); give the path that the "
-            "worker sees, or a database URL."
+            f"There is no catalogue file {order.catalogue!r} on this machine (looked in {Path.cwd()}); give the path "
+            "that the worker sees, or a database URL."
         )
     if order.deadline is not None and order.deadline <= clock.now():
         raise PlanError(f"The deadline {order.deadline:%Y-%m-%d %H:%M %z} is over; choose a later one, or none.")

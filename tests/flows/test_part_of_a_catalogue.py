@@ -118,7 +118,7 @@ def test_a_dry_run_spends_nothing_and_says_what_it_would(workshop: Workshop, ord
     [
         ({"promotion": "easter"}, "easter"),
         ({"channels": ("amazon_man",)}, "amazon_man"),
-        ({"catalogue": "katalog.csv"}, "There is no catalogue katalog.csv"),
+        ({"catalogue": "katalog.csv"}, "There is no catalogue file 'katalog.csv'"),
         ({"engine": "dall-e"}, "dall-e"),
         ({"deadline": "2020-01-01T00:00+00:00"}, "The deadline 2020-01-01 00:00 .0000 is over"),
     ],
