@@ -79,27 +79,28 @@ def _end_name(review_id: object) -> str:
 
 @flow(name="review", flow_run_name=_run_name, persist_result=True)
 def review(
-    run_id: Annotated[str | None, Field(title="Run", description="None = the run opened or resumed last.")] = None,
-    publish: Annotated[
-        bool, Field(title="Publish", description="Release what is accepted once people have decided.")
-    ] = True,
-    wait_for_all: Annotated[
-        bool, Field(title="Wait for all", description="Ask again until no picture is doubtful, then go on.")
-    ] = False,
-    wait_h: Annotated[
-        float, Field(title="Hours to wait", description="Then it ends: held, not published.", gt=0, le=24 * 90)
-    ] = 72.0,
-    work_dir: Annotated[Path | None, Field(title="Work folder", description="None = the configured one.")] = None,
-    out_dir: Annotated[Path | None, Field(title="Output folder", description="None = the configured one.")] = None,
-    ending: Annotated[
-        str | None, Field(title="Ends the review", description="Leave it empty: set by a review for its own deadline.")
-    ] = None,
+    run_id: str | None = None,
+    publish: bool = True,
+    wait_for_all: bool = False,
+    wait_h: Annotated[float, Field(gt=0, le=24 * 90)] = 72.0,
+    work_dir: Path | None = None,
+    out_dir: Path | None = None,
+    ending: str | None = None,
 ) -> State[Any]:
     """Ask a person about a run's doubtful pictures, record exactly what is decided, and publish what is accepted.
 
     Suspends until somebody answers its form in the Prefect UI, over the API, or by `zimage review`. A wrong answer
     records nothing and asks again, saying what was wrong. When nobody answers in time it ends as Held: what is doubtful
     stays so, and nothing is published.
+
+    Args:
+        run_id: Which run; none = the one opened or resumed last.
+        publish: Release what is accepted once people have decided.
+        wait_for_all: Ask again until no picture is doubtful, then go on.
+        wait_h: Hours to wait for an answer; then it ends: held, not published.
+        work_dir: The work folder; none = the configured one.
+        out_dir: The output folder; none = the configured one.
+        ending: Leave it empty: a review sets it for the run that ends it at its deadline.
     """
     order, known = order_of(run_id or None, work_dir, out_dir)  # a form sends what was left empty as ""
     if ending:
@@ -195,7 +196,8 @@ def _asked(order: ProductionOrder, run_id: str, number: int, wait_h: float) -> R
     )
     with get_client(sync_client=True) as client:
         given = {**mine.parameters, "run_id": run_id}
-        client.update_flow_run(mine.id, parameters=given)  # the latest run may be another when it is resumed
+        # the latest run may be another when it is resumed
+        client.update_flow_run(mine.id, parameters=given, name=f"review {run_id}")
         _plan_end(client, str(mine.id), run_id, deadline)
     return ask(ledger, run_id, str(mine.id), number, deadline)
 

@@ -133,6 +133,7 @@ def test_a_review_suspends_asks_again_after_a_wrong_answer_and_publishes_what_is
     asked = client.create_flow_run_from_deployment(deployment, parameters={"wait_for_all": True})
     suspended = until(asked.id, asks(1))
     assert suspended.parameters["run_id"] == doubtful, "the latest run may be another one when it goes on"
+    assert suspended.name == f"review {doubtful}"
     assert [one.state is not None and one.state.is_scheduled() for one in planned_ends(client, asked.id)] == [True]
     assert "Approve from score" in form_of(client, suspended, "schema")
     assert review_lines(None, None)[0].startswith(f"{doubtful}: 2 pictures for a person to decide; asked until")
