@@ -1,13 +1,13 @@
 """How wide are the edges of a picture? What sharpness is measured by, and the noise that could pass for edges.
 
 Blur widens every edge; noise, contrast and size of the picture do not. Only the tiles richest in edges are looked at:
-they are laid into one strip, so that each filter runs once.
+they are laid into strips, so that each filter runs a few times, not once a tile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import cv2
@@ -26,6 +26,7 @@ REACH_PX: Final = 9
 TILE_PX: Final = 128
 PAD_PX: Final = 8
 _CELL_PX: Final = TILE_PX + 2 * PAD_PX
+_AT_ONCE: Final = 5  # tiles: their planes stay in the processor's cache from filter to filter
 _THUMB: Final = 4  # tiles are ranked on a thumbnail a quarter of the size
 _SMOOTHING_PX: Final = 0.8
 _MIN_RANGE_LEVELS: Final = 16
@@ -33,8 +34,9 @@ _MIN_SLOPE_LEVELS: Final = 2.0
 _CLEAR_OF_NOISE: Final = 3.0
 _NOISE_SHARE: Final = 1.0  # how much of its sigma noise adds to the range of a smoothed window
 _RUN_SLACK: Final = 1.1
-_STEPS_ALONG: Final = np.array((1, _CELL_PX + 1, _CELL_PX, _CELL_PX - 1))  # to the next pixel at 0, 45, 90, 135 degrees
-_BEYOND: Final = _STEPS_ALONG * (4, 3, 4, 3)  # to where an edge is over
+# to the next pixel at 0, 45, 90, 135 degrees
+_STEPS_ALONG: Final[NDArray[np.int64]] = np.array((1, _CELL_PX + 1, _CELL_PX, _CELL_PX - 1))
+_BEYOND: Final[NDArray[np.int64]] = _STEPS_ALONG * np.array((4, 3, 4, 3))  # to where an edge is over
 _MIN_STEP_SHARE: Final = 0.5
 _TAN_22_5: Final = np.float32(0.41421356)
 _DIRECTION_OF: Final = np.array((3, 0, 2, 0, 1, 0, 2, 0), np.int8)  # by level + 2 upright + 4 rising
@@ -106,8 +108,19 @@ def edges_in(
     its sigma in levels: what is not clearly above it is no edge, and what it adds to an edge's height is taken off.
     `faint` takes edges of half the height too: for pictures that have no others.
     """
-    if not tiles:
+    groups = [
+        _edges_of(grey, region, product, tiles[first : first + _AT_ONCE], noise, first, faint=faint)
+        for first in range(0, len(tiles), _AT_ONCE)
+    ]
+    if not groups:
         return _NO_EDGES
+    return Edges(*(np.concatenate([getattr(group, field.name) for group in groups]) for field in fields(Edges)))
+
+
+def _edges_of(
+    grey: Plane, region: Plane, product: Plane | None, tiles: Sequence[Box], noise: float, first: int, *, faint: bool
+) -> Edges:
+    """Return what `edges_in` does of one group of tiles, the first of which has the number `first`."""
     strip = _strip(grey, tiles, replicate=True).astype(np.float32)
     smooth = np.asarray(cv2.GaussianBlur(strip, (7, 7), _SMOOTHING_PX, dst=strip), dtype=np.float32)
     across = np.asarray(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125), dtype=np.float32)
@@ -124,21 +137,23 @@ def edges_in(
     asked &= slope > max(strength * _MIN_SLOPE_LEVELS, 1.5 * noise)
     asked &= height > max(strength * _MIN_RANGE_LEVELS, _CLEAR_OF_NOISE * noise) + added
     at = np.flatnonzero(asked)
-    slope, smooth = slope.ravel(), smooth.ravel()
-    gx, gy, steep = across.ravel()[at], down.ravel()[at], slope[at]
+    # `take` gathers in less time than indexing
+    gx, gy, steep = across.take(at), down.take(at), slope.take(at)
     direction = _directions(gx, gy)
-    step = _STEPS_ALONG[direction]
-    peaks = np.flatnonzero((steep >= slope[at - step]) & (steep > slope[at + step]))
-    at, direction, gx, gy = at[peaks], direction[peaks], gx[peaks], gy[peaks]
-    tall = height.ravel()[at] - np.float32(added)
+    step = _STEPS_ALONG.take(direction)
+    peaks = np.flatnonzero((steep >= slope.take(at - step)) & (steep > slope.take(at + step)))
+    at, direction, steep = at.take(peaks), direction.take(peaks), steep.take(peaks)
+    gx, gy = gx.take(peaks), gy.take(peaks)
+    tall = height.take(at) - np.float32(added)
     # an edge cannot climb higher within the window than its own slope allows: more belongs to a steeper one nearby
     climbs = tall <= np.float32(_RUN_SLACK * (REACH_PX - 1)) * (np.abs(gx) + np.abs(gy))
     # a thin stroke rises and falls within the window: blurred as much it has half the width, so only steps are asked
-    beyond = _BEYOND[direction]
-    steps = np.flatnonzero(climbs & (np.abs(smooth[at + beyond] - smooth[at - beyond]) >= _MIN_STEP_SHARE * tall))
-    at, direction = at[steps], direction[steps]
+    beyond = _BEYOND.take(direction)
+    rise = np.abs(smooth.take(at + beyond) - smooth.take(at - beyond))
+    steps = np.flatnonzero(climbs & (rise >= _MIN_STEP_SHARE * tall))
+    at = at.take(steps)
     own = np.ones(at.size, dtype=bool) if product is None else _within(product, tiles).ravel()[at] > 0
-    return Edges(tall[steps], slope[at], direction, at // (_CELL_PX * _CELL_PX), own)
+    return Edges(tall.take(steps), steep.take(steps), direction.take(steps), first + at // (_CELL_PX * _CELL_PX), own)
 
 
 def _within(product: Plane, tiles: Sequence[Box]) -> Plane:
@@ -153,7 +168,7 @@ def _directions(gx: Floats, gy: Floats) -> NDArray[np.int8]:
     level, upright = high <= _TAN_22_5 * wide, wide < _TAN_22_5 * high
     rising = (gx > 0) == (gy > 0)
     kind = level.view(np.uint8) + 2 * upright.view(np.uint8) + 4 * rising.view(np.uint8)
-    return np.asarray(_DIRECTION_OF[kind], dtype=np.int8)
+    return np.asarray(_DIRECTION_OF.take(kind), dtype=np.int8)
 
 
 def _strip(plane: Plane, tiles: Sequence[Box], *, replicate: bool) -> Plane:

@@ -22,7 +22,7 @@ from zimage_core.imaging.pixels import Plane, Rgb, Rgba
 from zimage_core.quality.alignment import Likeness, Shown, Standing, likeness_of, refine, shown_of
 from zimage_core.quality.comparison import Pair, Structure, pair_at, pair_of, structure_of
 from zimage_core.quality.edges import noise_levels
-from zimage_core.quality.rasters import halved
+from zimage_core.quality.rasters import Reductions, halved
 from zimage_core.quality.reading import Reader
 from zimage_core.quality.reading.detection import TextLine
 from zimage_core.quality.search import SURE_SIMILARITY, find
@@ -111,14 +111,14 @@ class Evidence:
         return np.asarray(cv2.cvtColor(self.given.attempt_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
     @cached_property
-    def half_grey(self) -> Plane:
-        """The attempt's luma at half of its sides, (H // 2, W // 2) uint8, at least 1 px."""
-        return halved(self.grey)
+    def greys(self) -> Reductions[np.uint8]:
+        """The attempt's luma, and what it is reduced to."""
+        return Reductions(self.grey)
 
     @cached_property
-    def quarter_grey(self) -> Plane:
-        """The attempt's luma at a quarter of its sides, (H // 4, W // 4) uint8, at least 1 px."""
-        return halved(self.half_grey)
+    def alphas(self) -> Reductions[np.uint8] | None:
+        """The product's alpha, and what it is reduced to; None when nobody knows where the product is."""
+        return None if self.product_alpha is None else Reductions(self.product_alpha)
 
     @cached_property
     def finished_grey(self) -> Plane:
@@ -128,14 +128,9 @@ class Evidence:
         return np.asarray(cv2.cvtColor(self.given.finished_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
     @cached_property
-    def half(self) -> Rgb:
-        """The attempt at half of its sides, (H // 2, W // 2, 3) uint8, at least 1 px."""
-        return halved(self.given.attempt_rgb)
-
-    @cached_property
     def quarter(self) -> Rgb:
         """The attempt at a quarter of its sides, at least 1 px: grain is averaged away, (H / 4, W / 4, 3) uint8."""
-        return halved(self.half)
+        return halved(halved(self.given.attempt_rgb))
 
     @cached_property
     def product_beside_photo(self) -> tuple[Rgb, Rgb] | None:
@@ -154,6 +149,12 @@ class Evidence:
             photo = self.given.cutout.rgba[::_EVERY, ::_EVERY]
             true = photo[photo[..., 3] == OPAQUE_ALPHA][:, :3]
         return (shown, true) if min(len(shown), len(true)) >= _LEAST_PIXELS else None
+
+    @cached_property
+    def product_kept(self) -> bool:
+        """Whether every one of the pixels of `product_beside_photo` is that of the photo: nothing changed them."""
+        beside = self.product_beside_photo
+        return beside is not None and self.placed is not None and np.array_equal(*beside)
 
     @cached_property
     def noise_levels(self) -> float:

@@ -33,7 +33,7 @@ def where_writing_could_be(grey: Plane, allowed: Bools) -> Box | None:
 
     `allowed` (H, W) bool is where writing may stand.
     """
-    cells = crossing_slopes(grey, allowed) >= _LEAST_SLOPE
+    cells = _with_strokes(grey, allowed)
     if int(cells.sum()) < _LEAST_CELLS:
         return None
     first, last = [], []
@@ -44,8 +44,8 @@ def where_writing_could_be(grey: Plane, allowed: Bools) -> Box | None:
     return Box(first[0], first[1], last[0] - first[0], last[1] - first[1])
 
 
-def crossing_slopes(grey: Plane, allowed: Bools) -> Floats:
-    """Return the RMS slope in each cell's weaker direction, levels per px of the picture at 512 px; 0 where allowed."""
+def _with_strokes(grey: Plane, allowed: Bools) -> Bools:
+    """Return the cells whose RMS slope in the weaker direction is enough, in levels per px of the picture at 512 px."""
     scale = min(1.0, _LONG_SIDE_PX / max(grey.shape))
     columns, rows = (max(1, round(side * scale / _CELL_PX)) for side in grey.shape[::-1])
     size = (columns * _CELL_PX, rows * _CELL_PX)
@@ -57,10 +57,13 @@ def crossing_slopes(grey: Plane, allowed: Bools) -> Floats:
     across, down = (
         cv2.multiply(cv2.Sobel(smooth, cv2.CV_32F, *way, ksize=3, scale=0.125), free) for way in ((1, 0), (0, 1))
     )
-    products = (cv2.multiply(*pair) for pair in ((across, across), (down, down), (across, down)))
-    xx, yy, xy = (_per_cell(product, rows, columns) for product in products)
+    xx, yy = (_per_cell(cv2.multiply(way, way), rows, columns) for way in (across, down))
+    crossed = np.asarray(np.minimum(xx, yy) >= _LEAST_SLOPE**2)  # in no direction is there less than in the weaker one
+    if not crossed.any():
+        return crossed
+    xy = _per_cell(cv2.multiply(across, down), rows, columns)
     weaker = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
-    return np.asarray(np.sqrt(np.maximum(weaker, 0.0)), dtype=np.float32)
+    return np.asarray(np.sqrt(np.maximum(weaker, 0.0)) >= _LEAST_SLOPE)
 
 
 def _per_cell(plane: NDArray[Any], rows: int, columns: int) -> Floats:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from zimage_core.quality.rasters import halved, reduced
+from zimage_core.quality.rasters import Reductions, halved, reduced
 
 
 @pytest.mark.parametrize("shape", [(8, 6), (9, 7), (8, 6, 3), (9, 7, 4)])
@@ -35,3 +35,16 @@ def test_reducing_in_steps_is_reducing_at_once(size: tuple[int, int], shape: tup
 
     assert np.abs(reduced(pixels, *size) - at_once).max() < 0.5
     assert np.abs(reduced(pixels.astype(np.uint8), *size) - (at_once - 0.5)).max() < 2.0
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024), (768, 768), (800, 600), (333, 500), (20, 20)])
+@pytest.mark.parametrize("size", [(256, 256), (150, 200), (512, 512)])
+def test_what_is_remembered_is_what_would_be_made_anew(shape: tuple[int, int], size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(5).integers(0, 256, shape, dtype=np.uint8)
+    reductions = Reductions(pixels)
+
+    assert reductions.whole is pixels
+    assert np.array_equal(reductions.halved(2), halved(halved(pixels)))
+    for _ in range(2):
+        assert np.array_equal(reductions.reduced(*size), reduced(pixels, *size))
+    assert reductions.halved(1) is reductions.halved(1)

@@ -11,13 +11,15 @@ from typing import Final
 import numpy as np
 
 from zimage_core.domain import Finding
-from zimage_core.quality.colour import lab_of
+from zimage_core.imaging.pixels import Rgb
+from zimage_core.quality.colour import Floats, lab_of
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.findings import measured, not_applicable
 from zimage_core.quality.rubric import Rubric
 
 NAME = "colour_cast"
 _RING_RATIO: Final = 0.02
+_NONE: Final = np.zeros(2, np.float32)
 _LIGHT: Final = 60.0  # L*: a darker backdrop is none that should be white
 
 
@@ -25,8 +27,7 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     """Return how far the product's mean colour, or a packshot's white, is off in a*b* (CIE Lab)."""
     beside = evidence.product_beside_photo
     if beside is not None:
-        shown, true = (lab_of(pixels).mean(axis=0) for pixels in beside)
-        off, what = shown[1:] - true[1:], "The product's colours are"
+        off, what = _NONE if evidence.product_kept else _between(*beside), "The product's colours are"
     elif evidence.given.scene.name == "packshot":
         ground = np.median(lab_of(_ring(evidence)), axis=0)
         if ground[0] < _LIGHT:
@@ -39,6 +40,12 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
         return (measured(rubric, NAME, value, "dab", "No coloured light lies over the picture."),)
     sentence = f"{what} off by {value:.0f} towards {_hue(float(off[0]), float(off[1]))}: a colour cast."
     return (measured(rubric, NAME, value, "dab", sentence),)
+
+
+def _between(shown: Rgb, true: Rgb) -> Floats:
+    """Return how far the mean colour of (N, 3) pixels is from that of others, in a* and b*."""
+    first, second = (lab_of(pixels).mean(axis=0) for pixels in (shown, true))
+    return np.asarray(first[1:] - second[1:], dtype=np.float32)
 
 
 def _ring(evidence: Evidence) -> np.ndarray:

@@ -45,7 +45,7 @@ def measure_clipped(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     count = int(cv2.countNonZero(asked))
     if count < _MIN_SHARE * asked.size and not known:
         return (not_applicable(CLIPPED, "There is nothing but white to judge the exposure by."),)
-    histogram = cv2.calcHist([lightest], [0], asked, [256], [0, 256]).ravel() / count
+    histogram = _histogram(lightest, asked, count) / count
     value = lost_in_white(histogram, level)
     what = "the product" if known else "what is not backdrop"
     return (measured(rubric, CLIPPED, value, "share", f"{value:.0%} of {what} is lost in white."),)
@@ -57,6 +57,17 @@ def _product_lines(evidence: Evidence) -> Plane | None:
         return None
     lines = evidence.product[evidence.product_window][_LINES].view(np.uint8)
     return lines if cv2.countNonZero(lines) else None
+
+
+def _histogram(plane: Plane, asked: Plane, count: int) -> NDArray[np.float32]:
+    """Return how often each of 256 levels stands where `asked` (> 0 at `count` places): all but a few are counted fast.
+
+    OpenCV counts a whole plane in a tenth of the time of a masked one, so the others are made black and taken off.
+    """
+    black = np.asarray(cv2.copyTo(plane, asked))
+    histogram = np.asarray(cv2.calcHist([black], [0], None, [256], [0, 256]).ravel(), dtype=np.float32)
+    histogram[0] = count - histogram[1:].sum(dtype=np.float64)
+    return histogram
 
 
 def _lightest(rgb: Rgb) -> Plane:
@@ -91,7 +102,7 @@ def measure_dark(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     if product is None:
         return (not_applicable(DARK, "Nobody knows where the product is."),)
     grey = evidence.grey[evidence.product_window][_LINES]
-    histogram = cv2.calcHist([grey], [0], product, [256], [0, 256]).ravel()
+    histogram = _histogram(grey, product, int(cv2.countNonZero(product)))
     reached = np.cumsum(histogram, dtype=np.float64) / histogram.sum(dtype=np.float64)
     value = lightness(min(255, int(np.searchsorted(reached, _BRIGHT_QUANTILE))))
     return (measured(rubric, DARK, value, "L*", f"The lightest parts of the product reach L* {value:.0f} of 100."),)
@@ -102,14 +113,18 @@ def measure_shift(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     pixels = evidence.product_beside_photo
     if pixels is None:
         return (not_applicable(SHIFT, "There is no photo of the product, or nobody knows where it is."),)
-    shown, true = (np.log2(_tones(part) + _BLACK_LIGHT) for part in pixels)
-    stops = float(np.mean(shown - true))
+    stops = 0.0 if evidence.product_kept else _stops_between(*pixels)
     value = abs(stops)
     direction = "lighter" if stops > 0 else "darker"
     sentence = f"The product is {value:.1f} stops {direction} than on its photo."
     if value <= rubric.limit(SHIFT):
         sentence = "The product is as light as on its photo."
     return (measured(rubric, SHIFT, value, "stops", sentence),)
+
+
+def _stops_between(shown: Rgb, true: Rgb) -> float:
+    """Return by how many stops (N, 3) pixels are lighter than others: the mean over nine quantiles of their light."""
+    return float(np.mean(np.log2(_tones(shown) + _BLACK_LIGHT) - np.log2(_tones(true) + _BLACK_LIGHT)))
 
 
 def _tones(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
 from zimage_core.domain import Box, Finding, Placement
 from zimage_core.imaging.composite import VISIBLE_ALPHA, visible_box
 from zimage_core.imaging.cutout import CutOut
@@ -43,9 +41,8 @@ def measure_cropping(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     alpha = evidence.product_alpha
     if box is None or alpha is None:
         return (not_applicable(CROPPING, evidence.product_unknown or _UNKNOWN),)
-    solid = alpha >= VISIBLE_ALPHA
-    along = {"left": solid[:, 0], "top": solid[0], "right": solid[:, -1], "bottom": solid[-1]}
-    shares = {side: float(np.asarray(line).mean()) for side, line in along.items()}
+    along = {"left": alpha[:, 0], "top": alpha[0], "right": alpha[:, -1], "bottom": alpha[-1]}
+    shares = {side: float((line >= VISIBLE_ALPHA).mean()) for side, line in along.items()}
     side = max(shares, key=lambda name: shares[name])
     if shares[side] > _CUT_FROM:
         sentence = f"The product is cut off at the {side}: it runs along {shares[side]:.0%} of that edge."

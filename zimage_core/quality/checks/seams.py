@@ -12,7 +12,7 @@ over the whole picture, are about as high and all lighter (or all darker) inside
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ from zimage_core.imaging.pixels import Plane
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.findings import measured
 from zimage_core.quality.quantiles import quantile
-from zimage_core.quality.rasters import reduced
+from zimage_core.quality.rasters import Reductions
 from zimage_core.quality.rubric import Rubric
 
 NAME = "seams"
@@ -67,7 +67,7 @@ class Step:
 
 def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     """Return the height in levels of the most visible seam in the backdrop, 0 where there is none."""
-    found = worst_seam(evidence.grey, evidence.product_alpha)
+    found = worst_seam(evidence.greys, evidence.alphas)
     if found is None:
         return (measured(rubric, NAME, 0.0, "levels", "The backdrop shows no seam."),)
     levels, kind, box = found
@@ -79,12 +79,12 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     return (measured(rubric, NAME, levels, "levels", sentence, box=box),)
 
 
-def worst_seam(grey: Plane, alpha: Plane | None) -> tuple[float, str, Box] | None:
+def worst_seam(grey: Reductions[np.uint8], alpha: Reductions[np.uint8] | None) -> tuple[float, str, Box] | None:
     """Return (levels, "rectangle" or "joint", box) of the most visible seam of a picture; None without one."""
-    height, width = grey.shape
+    height, width = grey.whole.shape
     shrink = min(1.0, _SIDE_PX / max(height, width))
     size = (max(2 * _BLOCK_PX, round(width * shrink)), max(2 * _BLOCK_PX, round(height * shrink)))
-    small, cover = reduced(grey, *size), None if alpha is None else reduced(alpha, *size)
+    small, cover = grey.reduced(*size), None if alpha is None else alpha.reduced(*size)
     turned, turned_cover = _transposed(small), None if cover is None else _transposed(cover)
     upright, level = _steps(small, cover), _steps(turned, turned_cover)
     seams = [*_rectangles(upright, level), *_joints(upright, level, size)] or _rims(small, turned, cover)
@@ -107,7 +107,8 @@ def _steps(plane: Plane, cover: Plane | None) -> list[Step]:
     """Return the straight upright steps of a plane; for level ones hand in the transposed plane."""
     height, width = plane.shape
     blocks = height // _BLOCK_PX
-    means: Floats = plane[: blocks * _BLOCK_PX].astype(np.float32).reshape(blocks, _BLOCK_PX, width).mean(axis=1)
+    sums = plane[: blocks * _BLOCK_PX].reshape(blocks, _BLOCK_PX, width).sum(axis=1, dtype=np.uint16)
+    means = sums.astype(np.float32) / np.float32(_BLOCK_PX)
     seen = _seen(cover, (blocks, width))
     step, marked = _marked(means, seen)
     return [
@@ -220,10 +221,10 @@ def _rims(plane: Plane, turned: Plane, cover: Plane | None) -> list[Seam]:
     """
     if min(plane.shape) <= _RIM_GROUND_PX:
         return []
-    bare = np.ones_like(plane)
+    bare = np.full_like(plane, 255)
     if cover is not None:
         near = cv2.dilate(cover, np.ones((2 * _CLEARANCE_PX + 1,) * 2, np.uint8))
-        bare = np.asarray(cv2.threshold(near, 7, 1, cv2.THRESH_BINARY_INV)[1], dtype=np.uint8)
+        bare = np.asarray(cv2.threshold(near, 7, 255, cv2.THRESH_BINARY_INV)[1], dtype=np.uint8)
     sides = [*_outer_steps(plane, bare), *_outer_steps(turned, _transposed(bare))]
     inward = np.array([sides[0][0], -sides[1][0], sides[2][0], -sides[3][0]])
     heights = np.abs(inward)
@@ -241,14 +242,13 @@ def _rims(plane: Plane, turned: Plane, cover: Plane | None) -> list[Seam]:
 def _outer_steps(plane: Plane, bare: Plane) -> list[tuple[float, float, int]]:
     """Return (levels, noise, column) of the highest upright step near the left and near the right border.
 
-    `bare` is 1 where ground is seen, else 0.
+    `bare` is 255 where ground is seen, else 0.
     """
     width = plane.shape[1]
     both = cv2.bitwise_and(bare[:, 1:], bare[:, :-1])
-    steps = cv2.multiply(cv2.subtract(plane[:, 1:], plane[:, :-1], dtype=cv2.CV_32F), both, dtype=cv2.CV_32F)
-    every_row = np.ones(plane.shape[0], np.float32)
-    rows = every_row @ both.astype(np.float32)
-    change = (every_row @ steps).astype(np.float64) / np.maximum(rows, 1)
+    behind, before = (_column_sums(cv2.bitwise_and(part, both)) for part in (plane[:, 1:], plane[:, :-1]))
+    rows = _column_sums(both) // 255
+    change = (behind - before) / np.maximum(rows, 1)
     change[rows < _RIM_SEEN_RATIO * plane.shape[0]] = 0.0
     weight = 1.0 - np.abs(np.arange(1 - _RIM_REACH_PX, _RIM_REACH_PX)) / _RIM_REACH_PX
     step = np.convolve(change, weight, "same")  # mean of the reach behind less that before
@@ -260,3 +260,7 @@ def _outer_steps(plane: Plane, bare: Plane) -> list[tuple[float, float, int]]:
         at = first + int(np.abs(step[first:last]).argmax()) if last > first else 0
         found.append((float(step[at]), noise, at + 1))
     return found
+
+
+def _column_sums(plane: NDArray[Any]) -> NDArray[np.int64]:
+    return cv2.reduce(plane, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel().astype(np.int64)

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from zimage_core.domain import Box, Finding
 from zimage_core.imaging.composite import VISIBLE_ALPHA, visible_box
-from zimage_core.imaging.pixels import Plane
 from zimage_core.quality.evidence import Evidence
 from zimage_core.quality.findings import measured, not_applicable
-from zimage_core.quality.rasters import reduced
+from zimage_core.quality.rasters import Reductions, reduced
 from zimage_core.quality.rubric import Rubric
 
 NAME = "shadow_direction"
@@ -50,13 +49,13 @@ class Darkness:
 
 def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     """Return how much darker the floor is on the side away from the light: negative where the shadow is opposite."""
-    light, alpha = evidence.given.scene.stage.light, evidence.product_alpha
+    light, alphas = evidence.given.scene.stage.light, evidence.alphas
     aside = math.sin(math.radians(light.azimuth_deg))
     if abs(aside) < _LEAST_ASIDE or light.elevation_deg > _HIGHEST_DEG:
         return (not_applicable(NAME, "The scene's light throws no shadow to either side."),)
-    if alpha is None or evidence.product_box is None:
+    if alphas is None or evidence.product_box is None:
         return (not_applicable(NAME, evidence.product_unknown or "The product does not show."),)
-    seen = darker_to_the_right(evidence.grey, alpha)
+    seen = darker_to_the_right(evidence.greys, alphas)
     if seen is None:
         return (not_applicable(NAME, "Too little floor is seen beside the product to look for its shadow."),)
     if abs(seen.near) < _CLEAR or seen.near * seen.local < 0.0:
@@ -73,11 +72,12 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     return (measured(rubric, NAME, value, "log luma", sentence, box=None if passes else evidence.product_box),)
 
 
-def darker_to_the_right(grey: Plane, alpha: Plane) -> Darkness | None:
+def darker_to_the_right(grey: Reductions[np.uint8], alpha: Reductions[np.uint8]) -> Darkness | None:
     """Return the floor's darkness beside the product's foot, right against left; None where too little is seen."""
-    shrink = _SIDE_PX / max(grey.shape)
-    size = (max(8, round(grey.shape[1] * shrink)), max(8, round(grey.shape[0] * shrink)))
-    cover = reduced(alpha, *size)
+    height_px, width_px = grey.whole.shape
+    shrink = _SIDE_PX / max(height_px, width_px)
+    size = (max(8, round(width_px * shrink)), max(8, round(height_px * shrink)))
+    cover = alpha.reduced(*size)
     if not (cover >= VISIBLE_ALPHA).any():
         return None
     box = visible_box(cover)
@@ -105,16 +105,18 @@ def _foot(box: Box, height: int) -> slice:
     return slice(first, min(height, box.bottom_px + max(2, round(_BELOW_RATIO * size))))
 
 
-def _rows_of(grey: Plane, size: tuple[int, int], rows: slice) -> Floats:
-    """Return some rows of a plane reduced to `size` (width, height); where a whole factor allows, only these are."""
-    factor = grey.shape[0] // size[1]
-    if factor > 0 and grey.shape == (factor * size[1], factor * size[0]):
-        grey, size, rows = (
-            grey[rows.start * factor : rows.stop * factor],
-            (size[0], rows.stop - rows.start),
-            slice(None),
-        )
-    return reduced(grey, *size)[rows].astype(np.float32)
+def _rows_of(grey: Reductions[np.uint8], size: tuple[int, int], rows: slice) -> Floats:
+    """Return some rows of a plane reduced to `size` (width, height).
+
+    Where a whole factor that is no power of two allows, these alone are reduced: at once, or nearly.
+    """
+    plane = grey.whole
+    factor = plane.shape[0] // size[1]
+    halved_evenly = factor & (factor - 1) == 0
+    if factor > 0 and not halved_evenly and plane.shape == (factor * size[1], factor * size[0]):
+        part = plane[rows.start * factor : rows.stop * factor]
+        return reduced(part, size[0], rows.stop - rows.start).astype(np.float32)
+    return grey.reduced(*size)[rows].astype(np.float32)
 
 
 def _beside(floor: Floats, thick: NDArray[np.bool_], box: Box, reach: int, side: int) -> Floats:

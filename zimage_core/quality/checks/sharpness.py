@@ -48,7 +48,7 @@ def measure(evidence: Evidence, rubric: Rubric) -> tuple[Finding, ...]:
     """Return the sharpness of the product's edges in 1/px, and the softest tile's box where it is too low."""
     rule = rubric.checks.sharpness
     region, unpainted = _regions(evidence)
-    if not region.any():
+    if cv2.countNonZero(region) == 0:
         return (not_applicable(NAME, "No part of the product is free of text plates."),)
     tiles, edges = _edges(evidence, unpainted, rule.tiles)
     if (
@@ -75,7 +75,7 @@ def _edges(evidence: Evidence, region: Plane, count: int) -> tuple[list[Box], Ed
     grey, noise = evidence.grey, evidence.noise_levels
     placed_by_us = None if evidence.placed is None else evidence.product
     product = None if placed_by_us is None else placed_by_us.view(np.uint8)
-    tiles = edge_rich_tiles(evidence.quarter_grey, region, count)
+    tiles = edge_rich_tiles(evidence.greys.halved(2), region, count)
     edges = edges_in(grey, region, product, tiles, noise)
     if edges.count < _MIN_DIRECTION_EDGES:
         edges = edges_in(grey, region, product, tiles, noise, faint=True)
@@ -88,23 +88,30 @@ def _regions(evidence: Evidence) -> tuple[Plane, Plane]:
     The product and its outline, else the whole frame; never a text plate.
     """
     alpha, texts = evidence.product_alpha, [text.plate for text in evidence.given.placed_texts]
+    if evidence.placed is not None and alpha is not None:
+        region = _without(_grown(alpha), texts)
+        return region, region
     frame = np.full(evidence.grey.shape, 255, dtype=np.uint8)
-    seen = frame
-    if alpha is not None:
-        seen = np.zeros_like(alpha)
-        near = window(Box(*cv2.boundingRect(alpha)), alpha.shape[1], alpha.shape[0], grow_px=PAD_PX)
-        grown = cv2.dilate(alpha[near], np.ones((5, 5), np.uint8))
-        seen[near] = cv2.threshold(grown, _SHOWN_ALPHA - 1, 255, cv2.THRESH_BINARY)[1]
+    seen = frame if alpha is None else _grown(alpha)
     region = _without(seen, texts)
-    if evidence.placed is None and cv2.countNonZero(region) < _LEAST_UNPAINTED * cv2.countNonZero(seen):
+    if cv2.countNonZero(region) < _LEAST_UNPAINTED * cv2.countNonZero(seen):
         region = _without(frame, texts)  # nothing but texts was found before the backdrop: the product is paler
-    plates = painted_plates(evidence.given.attempt_rgb) if evidence.placed is None else ()
+    plates = painted_plates(evidence.given.attempt_rgb)
     if not plates:
         return region, region
     unpainted = _without(region, plates)
     if cv2.countNonZero(unpainted) < _LEAST_UNPAINTED * cv2.countNonZero(region):
         unpainted = _without(frame, (*texts, *plates))  # nothing but plates was seen: the product is paler
     return region, unpainted
+
+
+def _grown(alpha: Plane) -> Plane:
+    """Return where the product and its outline show (255, else 0)."""
+    seen = np.zeros_like(alpha)
+    near = window(Box(*cv2.boundingRect(alpha)), alpha.shape[1], alpha.shape[0], grow_px=PAD_PX)
+    grown = cv2.dilate(alpha[near], np.ones((5, 5), np.uint8))
+    seen[near] = cv2.threshold(grown, _SHOWN_ALPHA - 1, 255, cv2.THRESH_BINARY)[1]
+    return seen
 
 
 def _without(region: Plane, boxes: Iterable[Box]) -> Plane:

@@ -89,10 +89,9 @@ def where_allowed(evidence: Evidence, *, within_product: bool = True) -> Bools:
     shape = evidence.given.finished_rgb.shape[:2]
     height_px, width_px = shape
     grow_px = round(_CLEARANCE_RATIO * min(shape))
-    allowed = np.zeros(shape, dtype=bool)
+    alpha = evidence.product_alpha if within_product else None
+    shown = alpha is not None and alpha.shape == shape
+    allowed = np.asarray(alpha >= VISIBLE_ALPHA) if shown and alpha is not None else np.zeros(shape, dtype=bool)
     for text in evidence.given.placed_texts:
         allowed[window(text.plate, width_px, height_px, grow_px=grow_px)] = True
-    alpha = evidence.product_alpha if within_product else None
-    if alpha is not None and alpha.shape == shape:
-        allowed |= alpha >= VISIBLE_ALPHA
     return allowed
