@@ -64,18 +64,21 @@ def obvious(server: OwnServer, folder: Path, images: int) -> dict[str, Any]:
     return took
 
 
-def ours(server: OwnServer, folder: Path, images: int, settings: Mapping[str, str]) -> dict[str, float]:
+def ours(server: OwnServer, folder: Path, images: int, settings: Mapping[str, str], profile: str) -> dict[str, float]:
     """Run our flows with Prefect and without it; return wall and CPU seconds of the difference."""
     took: dict[str, dict[str, Any]] = {}
-    for how in ("bare", "prefect"):
+    for how in ("bare",) if profile else ("bare", "prefect"):
         before = server.cost()
         place = new_workplace(folder / how, server.environment() | settings, products=images // len(SCENES), calls="1")
-        took[how] = place.run("ours", how, json.dumps(place.order()))
+        profiled = [profile] if profile and how == "bare" else []
+        took[how] = place.run("ours", how, json.dumps(place.order()), *profiled)
         print(
             f"ours, {how:<28} {took[how]['wall_s']:7.1f} s wall, {took[how]['cpu_s']:.1f} CPU-s in the client; "
             f"{made(place)}",
             flush=True,
         )
+    if profile:
+        return {}
     told("ours", server.cost().since(before), images)
     return {key: took["prefect"][key] - took["bare"][key] for key in ("wall_s", "cpu_s")}
 
@@ -135,15 +138,17 @@ def main() -> None:
     parser.add_argument("--publish", action="store_true", help="let the devices' command publish as well")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="ZIMAGE_NAME for our flows")
     parser.add_argument("--only", choices=("obvious", "ours", "devices"), help="one part alone")
+    parser.add_argument("--profile", default="", help="write cProfile's figures of our flows without Prefect, no more")
     given = parser.parse_args()
     settings = {f"ZIMAGE_{name}": value for name, _, value in (word.partition("=") for word in given.set)}
+    given.only = "ours" if given.profile else given.only
     parts = {given.only} if given.only else {"devices"} if given.gpus else {"obvious", "ours", "devices"}
     compared = given.images or 600
     with tempfile.TemporaryDirectory(prefix="zimage-orchestration-") as place:
         folder = Path(place)
         with own_server(folder) as server:
             least = obvious(server, folder, compared) if "obvious" in parts else None
-            most = ours(server, folder, compared, settings) if "ours" in parts else None
+            most = ours(server, folder, compared, settings, given.profile) if "ours" in parts else None
             if most:
                 print(f"our orchestration {most['wall_s']:.1f} s wall, {most['cpu_s']:.1f} CPU-s in the client")
             if least and most:

@@ -168,8 +168,8 @@ def _sold_twice(
     asked = cells.take(np.arange(len(there), len(signed), dtype=np.intp))
     near = [
         pair
-        for pair in NearIndex(cells, whole=not photo).near(asked)
-        if pair[1] < len(there) + pair[0] and signed[pair[1]].sku != here[pair[0]].promise.product.sku
+        for pair in NearIndex(cells, whole=not photo).near(asked, before=len(there))
+        if signed[pair[1]].sku != here[pair[0]].promise.product.sku
     ]
     products = open_rooms.ledger.products(signed[other].shot_id for _, other, _ in near)
     found: dict[int, Likeness] = {}

@@ -4,7 +4,7 @@ What it is:       frozen models of the pipeline, of publishing, of the server an
                   are masked when printed.
 May import:       errors.
 May touch:        the environment and `.env`.
-Never:            is read twice: the caller who starts a job loads it once and hands it on.
+Never:            is read twice while nothing of it has changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar, cast
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -286,15 +286,29 @@ def load_seeing_settings(**overrides: object) -> SeeingSettings:
     return _loaded(SeeingSettings, "ZIMAGE", overrides)
 
 
+_kept: dict[object, BaseSettings] = {}
+"""Settings already read, by all that they were read from: every task run asks for its own, and reading takes 3 ms."""
+
+
 def _loaded(kind: type[Loaded], prefix: str, overrides: Mapping[str, object]) -> Loaded:
     given = {name: value for name, value in overrides.items() if value is not None}
+    key = (kind, repr(sorted(given.items())), _read_from())
     try:
-        return kind(**given)  # type: ignore[arg-type]
+        if key not in _kept:
+            _kept[key] = kind(**given)  # type: ignore[arg-type]
+        return cast("Loaded", _kept[key])
     except ValidationError as error:
         wrong = "; ".join(
             f"{'_'.join((prefix, *map(str, e['loc']))).upper()}: {e['msg']}" for e in error.errors(include_input=False)
         )
         raise ConfigurationError(f"These settings cannot be used: {wrong}.") from None
+
+
+def _read_from() -> tuple[object, ...]:
+    """Return what settings are read from, as it is now: our variables, and which `.env` of which content."""
+    ours = sorted(item for item in os.environ.items() if item[0].upper().startswith("ZIMAGE_"))  # noqa: TID251
+    file = Path(".env")
+    return (*ours, Path.cwd(), file.read_bytes() if file.is_file() else None)
 
 
 def set_environment(**values: str) -> None:

@@ -5,6 +5,8 @@
 Bare means: a task called is its function called; a task submitted is its function in a pool of as many threads; a
 subflow is its function called; artifacts and events are not made. All else (ledger, store, engine, grading, threads,
 their order) is what the flows say. So the difference of the two is what Prefect costs, and nothing else.
+
+With a profile file (bare alone) all of it happens in one thread, so that the profile shows all of it.
 """
 
 from __future__ import annotations
@@ -56,22 +58,25 @@ class Answer:
         return Completed(data=self.work.result()) if error is None else Failed(message=str(error), data=error)
 
 
-def without_prefect() -> None:
+def done(function: Any, args: Any, kwargs: Any) -> Answer:
+    """Call the function here and now; what it raises becomes the answer's state, as in Prefect."""
+    work: Future[Any] = Future()
+    try:
+        work.set_result(function(*args, **kwargs))
+    except Exception as error:  # noqa: BLE001 - see above
+        work.set_exception(error)
+    return Answer(work)
+
+
+def without_prefect(*, one_thread: bool) -> None:
     """Take Prefect out of this process."""
     pool = ThreadPoolExecutor(THREADS)
 
     def called(self: Any, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
-        if not return_state:
-            return self.fn(*args, **kwargs)
-        work: Future[Any] = Future()
-        try:
-            work.set_result(self.fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - it becomes the state, as in Prefect
-            work.set_exception(error)
-        return Answer(work).state
+        return done(self.fn, args, kwargs).state if return_state else self.fn(*args, **kwargs)
 
-    def submitted(self: Any, *args: Any, **kwargs: Any) -> Answer:
-        return Answer(pool.submit(self.fn, *args, **kwargs))
+    def submitted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return done(self.fn, args, kwargs) if one_thread else Answer(pool.submit(self.fn, *args, **kwargs))
 
     def handed_over(self: Any, task: Any, parameters: dict[str, Any], *args: Any, **kwargs: Any) -> Answer:
         return Answer(self._executor.submit(task.fn, **parameters))
@@ -100,7 +105,7 @@ def without_prefect() -> None:
 def main() -> None:
     """Run the order and print how long it took."""
     if sys.argv[1] == "bare":
-        without_prefect()
+        without_prefect(one_thread=len(sys.argv) > 3)
     order = ProductionOrder(**json.loads(sys.argv[2]))
     profile = cProfile.Profile() if len(sys.argv) > 3 else None
     with opened_rooms():

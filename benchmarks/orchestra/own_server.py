@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 import sys
@@ -99,6 +100,7 @@ def own_server(folder: Path) -> Iterator[OwnServer]:
     """Start a server with a database of its own, on a free port of this machine alone; end it with the body."""
     home = folder / "server"
     home.mkdir(parents=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a benchmark that is ended ends its server too
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

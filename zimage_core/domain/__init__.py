@@ -22,7 +22,7 @@ Never:            reads a clock, a file, a network or a random number.
 from zimage_core.domain.catalogue import Product, Refusal
 from zimage_core.domain.experience import Regeneration
 from zimage_core.domain.generation import Attempt, Change, Placement, attempt_id_of, attempt_size, seed_of
-from zimage_core.domain.identity import Box, content_id, to_plain
+from zimage_core.domain.identity import Box, content_id, to_plain, to_text
 from zimage_core.domain.likeness import Likeness, LikenessKind, Signature, SignedAttempt
 from zimage_core.domain.names import (
     Category,
@@ -104,4 +104,5 @@ __all__ = [
     "content_id",
     "seed_of",
     "to_plain",
+    "to_text",
 ]

@@ -26,7 +26,7 @@ from zimage_core.domain import (
     Signature,
     Verdict,
     content_id,
-    to_plain,
+    to_text,
 )
 from zimage_core.errors import LedgerError
 
@@ -124,7 +124,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 def to_json(noun: object) -> str:
     """Return a noun as the JSON text kept in `payload`."""
-    return json.dumps(to_plain(noun), ensure_ascii=False, separators=(",", ":"))
+    return to_text(noun)
 
 
 def from_json(kind: type[Noun], text: str) -> Noun:

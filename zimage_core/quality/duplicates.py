@@ -114,13 +114,17 @@ def picture_distance(one: Cells, other: Cells) -> Floats:
 
     The nearest of three: as they are, and with the middle of either enlarged, as a copy with its margin cut off is. The
     few that come near to it are looked at again (same_view.py): another seed's view of one stage is found there, and
-    what differs in hue along its edges is told apart.
+    what differs in hue along its edges is told apart. Beyond `_WORTH_A_LOOK` the distance is at least what is returned:
+    what is that far as a whole is not asked for its cells.
     """
     everything, nothing = np.ones(one.planes.shape[:3], np.float32), np.zeros(len(one), np.float32)
     pairs = ((one, other), (_enlarged(one), other), (one, _enlarged(other)))
     found = [_distance(*pair, everything, nothing, _PICTURE_LIMITS, edges=_PICTURE_EDGES) for pair in pairs]
-    apart = [np.maximum(far, _local_distance(*pair)) for far, pair in zip(found, pairs, strict=True)]
-    far = np.asarray(np.minimum.reduce(apart), dtype=np.float32)
+    for far, (first, second) in zip(found, pairs, strict=True):
+        rows = np.flatnonzero(far <= _WORTH_A_LOOK)
+        if len(rows):
+            far[rows] = np.maximum(far[rows], _local_distance(first.take(rows), second.take(rows)))
+    far = np.asarray(np.minimum.reduce(found), dtype=np.float32)
     rows = np.flatnonzero(far <= _WORTH_A_LOOK)
     if len(rows):
         view, hue = same_view_distance(one.take(rows), other.take(rows))
@@ -313,12 +317,17 @@ class NearIndex:
     def __len__(self) -> int:
         return len(self._cells)
 
-    def near(self, cells: Cells) -> Iterator[tuple[int, int, float]]:
-        """Yield (row of `cells`, row of the index, distance) of every pair that is near, in the order of `cells`."""
+    def near(self, cells: Cells, *, before: int | None = None) -> Iterator[tuple[int, int, float]]:
+        """Yield (row of `cells`, row of the index, distance) of every pair that is near, in the order of `cells`.
+
+        `before`: the index's rows from there on are `cells`, and each is compared with those before it alone.
+        """
         measure = picture_distance if self._whole else product_distance
         means = _mean_colours(cells, whole=self._whole)
         for row in range(len(cells)):
             rows = self._candidates(means[row], float(cells.proportions[row]))
+            if before is not None:
+                rows = rows[: np.searchsorted(rows, before + row)]
             for start in range(0, len(rows), _PAIRS_AT_ONCE):
                 some = rows[start : start + _PAIRS_AT_ONCE]
                 asked = cells.take(np.full(len(some), row, dtype=np.intp))

@@ -276,4 +276,5 @@ def test_memory_does_not_grow_with_the_catalogue(
         return peak
 
     peak_bytes(400)  # caches, which are bounded, fill
-    assert peak_bytes(400) < peak_bytes(50) + 100_000
+    # 2,100 more shots, if kept, are 6 MB; what waits to be collected comes and goes
+    assert peak_bytes(400) < peak_bytes(50) + 500_000
