@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows.devices import produce_on_devices
+from flows.hand_over import ask_for_review
 from flows.plan import forecast_only
 from flows.pool import cancel_shards, produce_on_pool
 from flows.publish import publish
@@ -72,6 +73,7 @@ def produce(order: ProductionOrder) -> str | None:
             f"{left} of {len(shard_labels(order, run_id))} shards are not finished: {failed[0]} Nothing was released; "
             "run again to make only what is missing."
         )
+    ask_for_review(order, run_id)
     return _ended(described(tally_of(order, run_id)), run_id)
 
 

@@ -22,6 +22,7 @@ LABELS: Final[dict[str, tuple[str, str]]] = {
     "regenerated": ("重做的图", "Made again"),
     "renditions": ("成品文件", "Renditions"),
     "cost": ("费用", "Cost"),
+    "cost_each": ("每张通过", "Per accepted"),
     "all": ("全部", "All"),
     "grade": ("等级", "Grade"),
     "scene": ("场景", "Scene"),
