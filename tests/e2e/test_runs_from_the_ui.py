@@ -129,12 +129,13 @@ def test_the_form_shows_titles_descriptions_and_choices(worked: Deployed, page: 
     assert len(page.screenshot(path=worked.folder / "form.png", full_page=True)) > 20_000
 
 
-def test_a_run_has_a_page_with_its_stages_and_artifacts(worked: Deployed, made: dict[str, Any], page: Page) -> None:
+def test_a_run_has_a_page_with_its_stages(worked: Deployed, made: dict[str, Any], page: Page) -> None:
     page.goto(f"{worked.ui}/runs/flow-run/{made['id']}", timeout=PAGE_MS)
     page.get_by_text("618 · catalogue.csv").first.wait_for(timeout=PAGE_MS)
     page.get_by_text("Completed").first.wait_for(timeout=PAGE_MS)
+    for tab in ("Logs", "Task Runs", "Subflow Runs", "Artifacts", "Parameters"):
+        page.get_by_text(tab, exact=True).first.wait_for(timeout=PAGE_MS)
     assert len(page.screenshot(path=worked.folder / "run.png", full_page=True)) > 20_000
-    kinds = {
-        run["name"].split()[0] for run in worked.ask("/task_runs/filter", {"flow_runs": {"id": {"any_": [made["id"]]}}})
-    }
-    assert {"extract", "plan", "report", "close"} <= kinds
+    chosen = {"flow_runs": {"id": {"any_": [made["id"]]}}}
+    stages = {run["name"].split()[0] for run in worked.ask("/task_runs/filter", chosen)}
+    assert {"extract", "plan", "report", "close"} <= stages
