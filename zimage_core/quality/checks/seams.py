@@ -133,9 +133,10 @@ def _marked(means: Floats, seen: Bools) -> tuple[Floats, Bools]:
     step = np.zeros_like(means)
     step[:, 2:-1] = (means[:, 2:-1] + means[:, 3:] - means[:, :-3] - means[:, 1:-2]) / 2
     size = np.abs(step)
-    noise = quantile(size[seen], 0.5) / 0.6745 if seen.any() else 0.0
-    high = seen & (size >= max(_LEAST_LEVELS, _NOISE_FACTOR * noise)) & (size <= _MOST_LEVELS)
+    high = seen & (size >= _LEAST_LEVELS) & (size <= _MOST_LEVELS)
     high[:, :8] = high[:, width - 8 :] = False
+    if high.any():
+        high &= size >= _NOISE_FACTOR * quantile(size[seen], 0.5) / 0.6745
     if not high.any():
         return step, high
     wide = np.zeros_like(means)
