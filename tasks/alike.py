@@ -27,7 +27,7 @@ from tasks.lease import held_lease
 from tasks.order import ProductionOrder
 from tasks.runtime import RETRYING, Rooms, resident_engine, rooms
 from zimage_core.domain import Attempt, Grade, Likeness, Promise, Signature, SignedAttempt, Verdict
-from zimage_core.ledger import FoundLikeness
+from zimage_core.ledger import FoundLikeness, Ledger
 from zimage_core.quality.duplicates import (
     NEAR,
     SIGNATURE_VERSION,
@@ -212,6 +212,7 @@ def _judge(
     """
     ledger = open_rooms.ledger
     lease = held_lease(shard_id) if shard_id is not None else None
+    found = _not_decided_the_other_way(ledger, found)
     ledger.record_likenesses(found, lease=lease)
     alike = {likeness.attempt_id for likeness in found}
     concerned = [one for one in shown if one.attempt.attempt_id in alike]
@@ -230,6 +231,21 @@ def _judge(
             verdicts.append((one.promise.shot.shot_id, before.attempt_id, before.grade_id, verdict))
             log.info("%s %s: %s", one.promise.product.sku, one.promise.shot.scene.name, verdict.reason)
     return ledger.record_verdicts(run_id, verdicts, lease=lease)
+
+
+def _not_decided_the_other_way(ledger: Ledger, found: Sequence[Likeness]) -> list[Likeness]:
+    """Leave out the pairs that a person has decided about when the other one was the later: prices change the order."""
+    others = sorted({pair.other_attempt_id for pair in found})
+    known, decisions = ledger.likenesses(others), ledger.decisions(others)
+
+    def decided(pair: Likeness) -> bool:
+        return any(
+            earlier.likeness.other_attempt_id == pair.attempt_id and decision.decided_at >= earlier.at
+            for earlier in known.get(pair.other_attempt_id, ())
+            for decision in decisions.get(pair.other_attempt_id, ())
+        )
+
+    return [pair for pair in found if not decided(pair)]
 
 
 def _verdict(
@@ -262,6 +278,8 @@ def _verdict(
 def chain_with_grades(open_rooms: Rooms, run_id: str, chain: Iterable[Attempt]) -> list[tuple[Attempt, Grade | None]]:
     """Return a shot's attempts, each with the grade its verdict rests on and what it was found to repeat."""
     made = list(chain)
+    if not made:
+        return []
     ids = [attempt.attempt_id for attempt in made]
     grades, alike = open_rooms.ledger.verdict_grades(ids, run_id=run_id), open_rooms.ledger.likenesses(ids)
     found: list[tuple[Attempt, Grade | None]] = []

@@ -16,7 +16,7 @@ from tasks.lease import held_lease
 from tasks.order import ProductionOrder
 from tasks.runtime import RETRYING, Rooms, resident_engine, rooms, shard_promises
 from tasks.wording import prompt_of
-from zimage_core.domain import Attempt, Grade, Promise, Signature, Verdict, attempt_size
+from zimage_core.domain import Attempt, Grade, Promise, Signature, Verdict, attempt_size, grade_id_of
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.logs import about
 from zimage_core.quality.duplicates import SIGNATURE_VERSION, signature_of
@@ -46,17 +46,26 @@ def grade(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence
     grades: list[Grade] = []
     signatures: list[Signature] = []
     modes, experience = resident_engine(order).engine.info.modes, experience_of_run(order, run_id)
-    for promise, standing in open_rooms.ledger.standings(run_id, shard_id, shot_ids=shot_ids):
-        if standing.needs != "grade" or standing.attempt is None:
-            continue
-        shot_id, attempt = promise.shot.shot_id, standing.attempt
+    waiting = [
+        (promise, standing, standing.attempt)
+        for promise, standing in open_rooms.ledger.standings(run_id, shard_id, shot_ids=shot_ids)
+        if standing.needs == "grade" and standing.attempt is not None
+    ]
+    attempt_ids = [attempt.attempt_id for _, _, attempt in waiting]
+    signed = open_rooms.ledger.signatures(attempt_ids, SIGNATURE_VERSION)
+    kept = {one.grade_id: one for found in open_rooms.ledger.grades(attempt_ids).values() for one in found}
+    rubric = open_rooms.rubric
+    for promise, standing, attempt in waiting:
+        shot_id = promise.shot.shot_id
         with about(sku=promise.product.sku, shot=shot_id, attempt=attempt.number):
             new = None
             if attempt.object_key is not None:
                 finished, cutout = _looked_at(open_rooms, promises[shot_id], attempt, order)
-                new = _judged(open_rooms, promises[shot_id], attempt, finished, cutout, order, open_rooms.rubric)
+                new = kept.get(grade_id_of(attempt.attempt_id, finished.key, rubric.hash))
+                new = new or _judged(open_rooms, promises[shot_id], attempt, finished, cutout, order, rubric)
                 grades.append(new)
-                signatures += _signed(open_rooms, attempt, finished, cutout)
+                if attempt.attempt_id not in signed:
+                    signatures.append(signature_of(attempt.attempt_id, finished.attempt_rgb, cutout, attempt.placement))
             verdict = next_verdict(
                 promise.shot,
                 _history(open_rooms, run_id, standing, new),
@@ -85,7 +94,8 @@ def ungraded_shots(order: ProductionOrder, run_id: str, shard_id: str) -> list[s
 def judge(open_rooms: Rooms, promise: Promise, attempt: Attempt, order: ProductionOrder, rubric: Rubric) -> Grade:
     """Return the grade of an attempt with the overlay of this run's promotion and prices; nothing is written."""
     finished, cutout = _looked_at(open_rooms, promise, attempt, order)
-    return _judged(open_rooms, promise, attempt, finished, cutout, order, rubric)
+    kept = open_rooms.ledger.grade(attempt.attempt_id, finished.key, rubric.hash)
+    return kept or _judged(open_rooms, promise, attempt, finished, cutout, order, rubric)
 
 
 def _looked_at(
@@ -97,13 +107,6 @@ def _looked_at(
     return finish(open_rooms, promise, attempt, order.promotion, usable), usable
 
 
-def _signed(open_rooms: Rooms, attempt: Attempt, finished: Finished, cutout: CutOut | None) -> list[Signature]:
-    """Return the attempt's signature unless it is kept already."""
-    if open_rooms.ledger.signatures([attempt.attempt_id], SIGNATURE_VERSION):
-        return []
-    return [signature_of(attempt.attempt_id, finished.attempt_rgb, cutout, attempt.placement)]
-
-
 def _judged(
     open_rooms: Rooms,
     promise: Promise,
@@ -113,9 +116,6 @@ def _judged(
     order: ProductionOrder,
     rubric: Rubric,
 ) -> Grade:
-    kept = open_rooms.ledger.grade(attempt.attempt_id, finished.key, rubric.hash)
-    if kept is not None:
-        return kept
     brand = open_rooms.library.brand(open_rooms.library.promotion(order.promotion).brand)
     width_px, height_px = attempt_size(promise.shot.width_px, promise.shot.height_px, attempt.change)
     return grade_attempt(

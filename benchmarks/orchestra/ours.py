@@ -30,11 +30,11 @@ import flows.produce
 import flows.shard
 from flows.produce import produce
 from tasks.order import ProductionOrder
-from tasks.runtime import opened_rooms
+from tasks.runtime import WORKERS, opened_rooms
 from zimage_core.clock import elapsed_s
 
-THREADS = 2
-"""As many as tasks.runtime.WORKERS has."""
+THREADS = WORKERS._max_workers  # type: ignore[attr-defined]
+"""As many as our flows have."""
 
 
 class Answer:

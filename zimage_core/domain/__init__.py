@@ -49,7 +49,7 @@ from zimage_core.domain.prompting import (
     Stage,
 )
 from zimage_core.domain.publishing import Labels, Release, Rendition, SizedFile
-from zimage_core.domain.quality import Decision, Finding, Grade, Verdict
+from zimage_core.domain.quality import Decision, Finding, Grade, Verdict, grade_id_of
 from zimage_core.domain.reporting import ShotOutcome
 
 __all__ = [
@@ -102,6 +102,7 @@ __all__ = [
     "attempt_id_of",
     "attempt_size",
     "content_id",
+    "grade_id_of",
     "seed_of",
     "to_plain",
     "to_text",

@@ -42,7 +42,12 @@ class Grade:
     @property
     def grade_id(self) -> str:
         """One grade per attempt, overlay and rubric: judging again by the same rubric is the same row."""
-        return content_id("grade", self.attempt_id, self.finished_key, self.rubric_hash)
+        return grade_id_of(self.attempt_id, self.finished_key, self.rubric_hash)
+
+
+def grade_id_of(attempt_id: str, finished_key: str, rubric_hash: str) -> str:
+    """Return the id of the grade of an attempt with one overlay by one rubric, whether or not there is one."""
+    return content_id("grade", attempt_id, finished_key, rubric_hash)
 
 
 @dataclass(frozen=True, slots=True)
