@@ -23,11 +23,14 @@ devices; wall time is told from the first image begun to the last verdict, and f
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import resource
 import sqlite3
 import tempfile
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -103,30 +106,77 @@ def devices(server: OwnServer, folder: Path, given: argparse.Namespace, settings
         **options,
     )
     before, start_s, offset_s = server.cost(), clock.elapsed_s(), clock.now().timestamp() - clock.elapsed_s()
+    start_cpu_s = children_cpu_s()
     scenes = [word for scene in SCENES for word in ("-s", scene)]
     publish = () if given.publish else ("--no-publish",)
     place.zimage("run", "catalogue.csv", "-p", "everyday", "--engine", "sleeping", *scenes, "-c", CHANNEL, *publish)
-    command_s = clock.elapsed_s() - start_s
-    lines = [line.split() for path in (place.folder / "journals").iterdir() for line in path.read_text().splitlines()]
-    drawn = [(float(words[2]), float(words[3])) for words in lines if words[0] == "drawn"]
+    command_s, cpu_s = clock.elapsed_s() - start_s, children_cpu_s() - start_cpu_s
+    drawn = journals(place)
     with closing(sqlite3.connect(place.folder / "work" / "ledger.sqlite")) as ledger:
         last = ledger.execute("SELECT max(at) FROM verdict").fetchone()[0]
-    first_s = min(begun for begun, _ in drawn)
+        shards = dict(
+            ledger.execute("SELECT a.attempt_id, p.shard_id FROM attempt a JOIN promise p ON p.shot_id = a.shot_id")
+        )
+    images = sum(map(len, drawn.values()))
+    first_s, last_s = min(d[0].begun_s for d in drawn.values()), max(d[-1].ended_s for d in drawn.values())
     judged_s = datetime.fromisoformat(last).timestamp() - offset_s
-    own_s = len(drawn) * given.seconds / given.gpus
-    slept_s = sum(ended - begun for begun, ended in drawn) / given.gpus
-    print(f"\n{given.gpus} devices, {given.seconds} s an image, {made(place)}")
+    own_s = images * given.seconds / given.gpus
+    slept_s = sum(one.ended_s - one.begun_s for of_device in drawn.values() for one in of_device) / given.gpus
+    print(f"\n{given.gpus} devices, {given.seconds} s an image, {made(place)}, {len(set(shards.values()))} shards")
     print(f"the engines' own time {own_s:.1f} s ({slept_s:.1f} s as they measured it)")
     for what, wall_s in (
-        ("first image begun to last image drawn", max(ended for _, ended in drawn) - first_s),
+        ("first image begun to last image drawn", last_s - first_s),
         ("first image begun to last verdict", judged_s - first_s),
         ("the whole command", command_s),
     ):
         print(f"{what:<38} {wall_s:8.1f} s = {wall_s / own_s:.3f} x the engines' own time")
-    told("devices", server.cost().since(before), len(drawn))
+    print(waits(drawn, shards, first_s, last_s))
+    print(f"the command took {cpu_s:.1f} CPU-s, {cpu_s / images * 1000:.0f} ms an image")
+    told("devices", server.cost().since(before), images)
     print(
         f"aims: <= {WALL_RATIO} x from the first image to the last verdict; <= {TASK_RUNS_PER_1000} task runs per 1,000"
     )
+
+
+def children_cpu_s() -> float:
+    """Return the CPU seconds of all processes that were started here and have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An image, and when it was drawn."""
+
+    attempt_id: str
+    begun_s: float
+    ended_s: float
+
+
+def journals(place: Workplace) -> dict[str, list[Drawn]]:
+    """Return what each device drew, in order."""
+    found = {}
+    for path in sorted((place.folder / "journals").iterdir()):
+        lines = [line.split() for line in path.read_text().splitlines()]
+        images = [Drawn(words[1], float(words[2]), float(words[3])) for words in lines if words[0] == "drawn"]
+        if images:
+            found[path.stem] = sorted(images, key=lambda one: one.begun_s)
+    return found
+
+
+def waits(drawn: Mapping[str, list[Drawn]], shards: Mapping[str, str], first_s: float, last_s: float) -> str:
+    """Return in words what a device waited for on average: within a shard, between shards, before and after all."""
+    within = between = ends = 0.0
+    for images in drawn.values():
+        ends += images[0].begun_s - first_s + last_s - images[-1].ended_s
+        for one, following in itertools.pairwise(images):
+            wait_s = max(0.0, following.begun_s - one.ended_s)
+            if shards.get(one.attempt_id) == shards.get(following.attempt_id):
+                within += wait_s
+            else:
+                between += wait_s
+    within, between, ends = (wait_s / len(drawn) for wait_s in (within, between, ends))
+    return f"a device waited {within:.1f} s within shards, {between:.1f} s between them, {ends:.1f} s at the two ends"
 
 
 def main() -> None:
