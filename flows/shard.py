@@ -39,9 +39,16 @@ UNGRADED_SHARES = 2
 def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str, leased: bool = False) -> int:
     """Make and grade what the shard still misses, round by round: each makes what the last one's grades asked for.
 
-    What was made before (by a killed worker, by another run) is read from the ledger, not made again. `leased`: the
-    caller holds the shard's lease. Returns the number of shots it answers for. Raises EngineError when some could not
-    be made for now; run it again and only those are tried.
+    What was made before (by a killed worker, by another run) is read from the ledger, not made again. Returns the
+    number of shots it answers for. Raises EngineError when some could not be made for now; run it again and only those
+    are tried.
+
+    Args:
+        order: What was ordered, as the run that made this shard was.
+        run_id: The run that promised the shots.
+        shard_id: Which of its shards.
+        label: What it is called: promotion and SKUs.
+        leased: The caller holds the shard's lease; leave it off.
     """
     lease = nullcontext() if leased else shard_lease(order, shard_id)
     with draining(), lease, shard_progress(order, run_id, shard_id, label) as progress:

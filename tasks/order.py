@@ -9,11 +9,16 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 from sqlalchemy import make_url
 
+from tasks.choices import channels, engines, offering, promotions
 from zimage_core.domain import SceneName
 from zimage_core.settings import Runner, Settings, load_settings
 
 Only = Literal["all", "new", "changed", "failed", "C"]
 """Which part of a catalogue an order is about."""
+
+
+NO_PASSWORD_IN_URL = r"^(?![A-Za-z0-9+]+://[^/@]*:[^/@]*@)"  # noqa: S105 - a pattern
+"""For the server that is asked for a run: it would keep and show the password before we could refuse it."""
 
 
 class ProductionOrder(BaseModel):
@@ -25,34 +30,13 @@ class ProductionOrder(BaseModel):
         title="Catalogue",
         description="A CSV, TSV, Excel or Parquet file, or a database URL without its password.",
         min_length=1,
+        json_schema_extra={"pattern": NO_PASSWORD_IN_URL},
     )
-    promotion: str = Field("everyday", title="Promotion", description="A file of prompts/promotions/, without .yaml.")
-    table: str | None = Field(None, title="Table", description="For a database: the table to read.")
-    query: str | None = Field(None, title="Query", description="For a database: one SELECT, instead of a table.")
-    sheet: str | None = Field(None, title="Sheet", description="For Excel: the sheet to read; none = the first.")
-    columns: dict[str, str] = Field(
-        default_factory=dict,
-        title="Columns",
-        description="Our field: your column, where the names are not known to us.",
-    )
-    price_format: Literal["auto", "dot", "comma"] = Field(
-        "auto", title="Price format", description="dot: 1,299.00; comma: 1.299,00; auto refuses what is ambiguous."
-    )
-    currency: str = Field(
-        "CNY", title="Currency", description="Where neither a column nor a sign in the price says one."
-    )
-    scenes: tuple[SceneName, ...] | None = Field(None, title="Scenes", description="None = those of the promotion.")
-    channels: tuple[str, ...] | None = Field(None, title="Channels", description="None = those of the promotion.")
-    engine: str | None = Field(None, title="Engine", description="None = the configured one.")
-    model: str | None = Field(
-        None,
-        title="Model",
-        description="Which weights the engine loads: a folder, a file or a hub id; its option model.",
-    )
-    engine_options: dict[str, str] = Field(
-        default_factory=dict,
-        title="Engine options",
-        description="On top of the configured ones. They are shown and kept with the run: no place for a secret.",
+    promotion: str = Field(
+        "everyday",
+        title="Promotion",
+        description="A file of prompts/promotions/, without .yaml.",
+        json_schema_extra=offering(promotions),
     )
     only: Only = Field(
         "all",
@@ -60,6 +44,13 @@ class ProductionOrder(BaseModel):
         description="all: the whole catalogue. new: products that this promotion has no pictures of. changed: those, "
         "and products that changed since. failed: what this same order could not make before. C: another try for "
         "pictures that were given up because of their grade.",
+    )
+    scenes: tuple[SceneName, ...] | None = Field(None, title="Scenes", description="None = those of the promotion.")
+    channels: tuple[str, ...] | None = Field(
+        None,
+        title="Channels",
+        description="None = those of the promotion.",
+        json_schema_extra=offering(channels),
     )
     limit: int | None = Field(None, ge=1, title="Limit", description="Only the first so many products.")
     budget_usd: float | None = Field(
@@ -81,12 +72,6 @@ class ProductionOrder(BaseModel):
         description="finish_late: make everything. drop_lowest: leave out pictures of the promotion's last scenes "
         "until the rest is in time, and say which.",
     )
-    runner: Runner | None = Field(
-        None,
-        title="Where",
-        description="here: the machine that runs the flow. pool: workers of the gpu work pool, a shard each. "
-        "ray: a Ray cluster. None = the configured one.",
-    )
     dry_run: bool = Field(
         False,
         title="Dry run",
@@ -100,6 +85,39 @@ class ProductionOrder(BaseModel):
         None,
         title="Go live at",
         description="Hold the release until then, with a time zone: 2027-06-01T00:00+08:00. See `zimage go-live`.",
+    )
+    runner: Runner | None = Field(
+        None,
+        title="Where",
+        description="here: the machine that runs the flow. pool: workers of the gpu work pool, a shard each. "
+        "ray: a Ray cluster. None = the configured one.",
+    )
+    engine: str | None = Field(
+        None, title="Engine", description="None = the configured one.", json_schema_extra=offering(engines)
+    )
+    model: str | None = Field(
+        None,
+        title="Model",
+        description="Which weights the engine loads: a folder, a file or a hub id; its option model.",
+    )
+    engine_options: dict[str, str] = Field(
+        default_factory=dict,
+        title="Engine options",
+        description="On top of the configured ones. They are shown and kept with the run: no place for a secret.",
+    )
+    table: str | None = Field(None, title="Table", description="For a database: the table to read.")
+    query: str | None = Field(None, title="Query", description="For a database: one SELECT, instead of a table.")
+    sheet: str | None = Field(None, title="Sheet", description="For Excel: the sheet to read; none = the first.")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        title="Columns",
+        description="Our field: your column, where the names are not known to us.",
+    )
+    price_format: Literal["auto", "dot", "comma"] = Field(
+        "auto", title="Price format", description="dot: 1,299.00; comma: 1.299,00; auto refuses what is ambiguous."
+    )
+    currency: str = Field(
+        "CNY", title="Currency", description="Where neither a column nor a sign in the price says one."
     )
     work_dir: Path | None = Field(None, title="Work folder", description="None = the configured one.")
     out_dir: Path | None = Field(None, title="Output folder", description="None = the configured one.")

@@ -184,12 +184,17 @@ def test_a_run_that_the_server_cannot_take_is_refused_and_nothing_is_created(dep
         "runner": "there",
         "price_format": "roman",
         "catalogue": "",
+        "promotion": "easter",
+        "channels": ["amazon_man"],
+        "engine": "dall-e",
         "nonsense": 1,
     }
     for key, value in wrong.items():
         answer = deployed.order("produce", {"order": {"catalogue": "catalogue.csv"} | {key: value}})
         assert (answer.status_code, "order" in answer.json()["detail"]) == (409, True), (key, answer.text)
     assert deployed.order("produce", {}).status_code == 409
+    with_password = deployed.order("produce", {"order": {"catalogue": "postgresql://shop:secret@db/products"}})
+    assert with_password.status_code == 409
     assert len(deployed.runs_of("produce")) == before
 
 
@@ -210,6 +215,9 @@ def test_the_form_of_produce_knows_choices_and_limits(deployed: Deployed) -> Non
     assert fields["required"] == ["catalogue"]
     assert of["only"]["enum"] == ["all", "new", "changed", "failed", "C"]
     assert of["price_format"]["enum"] == ["auto", "dot", "comma"]
+    assert of["promotion"]["enum"] == sorted(path.stem for path in (deployed.folder / "prompts/promotions").glob("*"))
+    assert "studio" in of["engine"]["anyOf"][0]["enum"]
+    assert "wechat_moments" in of["channels"]["anyOf"][0]["items"]["enum"]
     assert of["limit"]["anyOf"][0] == {"minimum": 1, "type": "integer"}
     assert of["budget_usd"]["anyOf"][0]["exclusiveMinimum"] == 0
     assert "model_wear" in of["scenes"]["anyOf"][0]["items"]["enum"]

@@ -81,8 +81,8 @@ def test_the_same_run_again_makes_nothing_again(worked: Deployed, made: dict[str
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"promotion": "619"}, "PromptError: There is no promotion '619'; known promotions: 618,"),
-        ({"channels": ["nowhere"]}, "nowhere"),
+        ({"catalogue": "nowhere.csv"}, "CatalogueError: There is no catalogue file 'nowhere.csv'"),
+        ({"deadline": "2020-01-01T00:00:00+00:00"}, "PlanError: The deadline 2020-01-01 00:00 +0000 is over"),
     ],
 )
 def test_what_only_we_can_know_is_wrong_is_a_sentence_and_costs_nothing(
