@@ -109,4 +109,6 @@ def _shard_size(order: ProductionOrder, extracted: Extracted, scenes: int) -> in
     """Return the configured size of a shard, or a smaller one where every device should have its share of a run."""
     at_most = order.settings().shard_size
     devices = len(devices_of(order))
-    return shard_size_for(extracted.product_count * scenes, devices, at_most=at_most) if devices else at_most
+    if not devices:
+        return at_most
+    return shard_size_for(extracted.product_count * scenes, devices, at_most=at_most, together=scenes)

@@ -13,7 +13,13 @@ WORTH_A_SHARD: Final = 32
 a card that draws one a second."""
 
 
-def shard_size_for(shots: int, devices: int, *, at_most: int) -> int:
-    """Return how many of about `shots` shots a shard takes when `devices` devices share them; never above `at_most`."""
-    turns = max(1, min(SHARDS_PER_DEVICE, shots // (devices * WORTH_A_SHARD)))
-    return max(1, min(at_most, math.ceil(shots / (devices * turns))))
+def shard_size_for(shots: int, devices: int, *, at_most: int, together: int = 1) -> int:
+    """Return how many of about `shots` shots a shard takes when `devices` devices share them; never above `at_most`.
+
+    `together`: how many shots one SKU has; those stay in one shard. Every device has as many shards as the others: of
+    18 shards on four devices two would make a fifth while two stand still.
+    """
+    largest = max(1, at_most // together) * together
+    turns = max(1, min(SHARDS_PER_DEVICE, shots // (devices * WORTH_A_SHARD)), math.ceil(shots / (devices * largest)))
+    size = math.ceil(shots / (devices * turns))
+    return max(1, min(at_most, math.ceil(size / together) * together))

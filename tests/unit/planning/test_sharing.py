@@ -23,6 +23,16 @@ def test_shards_are_as_many_as_give_every_device_its_share(shots: int, devices: 
     assert shard_size_for(shots, devices, at_most=200) == size
 
 
+def test_every_device_has_as_many_shards_as_the_others_where_the_setting_bounds_their_size() -> None:
+    assert shard_size_for(3600, 4, at_most=200, together=3) == 180  # 20 shards, and not 19 of 198
+
+
+@pytest.mark.parametrize("together", [2, 3, 5])
+def test_the_shots_of_a_sku_fill_shards_without_a_rest(together: int) -> None:
+    for shots in range(together * 40, 4000, together * 7):
+        assert shard_size_for(shots, 4, at_most=200, together=together) % together == 0
+
+
 def test_a_shard_is_never_larger_than_the_setting_allows() -> None:
     assert shard_size_for(100_000, 2, at_most=200) == 200
 
