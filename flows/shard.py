@@ -20,7 +20,7 @@ from tasks.budget import ensure_budget
 from tasks.drain import draining, told_to_end
 from tasks.events import ENGINE_DOWN, emit
 from tasks.generate import Assignment, due_assignments, expect, generate
-from tasks.grade import grade, ungraded_shots
+from tasks.grade import any_made, grade, ungraded_shots
 from tasks.lease import shard_lease
 from tasks.order import ProductionOrder
 from tasks.progress import shard_progress
@@ -52,7 +52,8 @@ def produce_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str
     """
     lease = nullcontext() if leased else shard_lease(order, shard_id)
     with draining(), lease, shard_progress(order, run_id, shard_id, label) as progress:
-        _judge_what_is_there(order, run_id, shard_id, label)
+        if any_made(order, run_id, shard_id):
+            _judge_what_is_there(order, run_id, shard_id, label)
         failed: dict[str, str] = {}
         while due := [a for a in due_assignments(order, run_id, shard_id) if a.shot_id not in failed]:
             if told_to_end():

@@ -82,6 +82,11 @@ def grade(order: ProductionOrder, run_id: str, shard_id: str, shot_ids: Sequence
     return len(judged)
 
 
+def any_made(order: ProductionOrder, run_id: str, shard_id: str) -> bool:
+    """Tell whether a shard has attempts already: after a crash, or when another run made them."""
+    return any(standing.attempt is not None for _, standing in rooms(order).ledger.standings(run_id, shard_id))
+
+
 def ungraded_shots(order: ProductionOrder, run_id: str, shard_id: str) -> list[str]:
     """Return the shots whose latest attempt this run has not judged: after a crash, or when another run made it."""
     return [
