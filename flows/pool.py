@@ -35,6 +35,9 @@ DEPLOYMENT = f"{produce_shard.name}/{produce_shard.name}"
 LOOK_EVERY_S = 2.0
 """A shard takes minutes; one question about all of them costs the server some milliseconds."""
 
+WAITING_S = 60.0
+"""When no worker has taken any shard for so long, somebody is told, once."""
+
 SUBMISSIONS = 3
 """So often is a shard submitted by one parent before it is left for a person to look at."""
 
@@ -95,9 +98,16 @@ class _Watch:
                 log.info("Shard %s is being made already: its run is watched.", self.labels[shard_id])
             else:
                 self._submit(shard_id)
+        waiting_since_s, told = clock.elapsed_s(), False
         while self.runs:
             time.sleep(LOOK_EVERY_S)
-            for flow_run in self._look():
+            found = self._look()
+            if any(flow_run.state_type != StateType.SCHEDULED for flow_run in found):
+                waiting_since_s, told = clock.elapsed_s(), False
+            elif not told and clock.elapsed_s() - waiting_since_s >= WAITING_S:
+                told = True
+                log.warning("No worker has taken any of %d shards yet: is one of their pool started?", len(self.runs))
+            for flow_run in found:
                 self._follow(flow_run)
         return list(self.reasons.values())
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -17,9 +19,12 @@ from prefect.states import Cancelled
 from sleeping_studio import CHOICE, PACKSHOTS, WORDS, Studio, new_studio
 from workshop import Workshop
 
+import flows.pool
 from flows.pool import cancel_shards
 from flows.produce import produce
+from tasks.order import ProductionOrder
 from zimage_core import clock
+from zimage_core.errors import EngineError
 from zimage_core.ledger import Ledger
 
 PRODUCTS, SHARDS = 12, 3
@@ -211,3 +216,26 @@ def test_cancelling_a_parent_ends_the_shards_that_wait_and_those_that_run(hall: 
     said = made.order()
     assert f"{PRODUCTS} accepted, 0 doubtful, 0 given up" in said.stdout
     assert made.drawn().total() <= PRODUCTS + BATCH
+
+
+def test_a_pool_without_a_worker_is_told_and_shards_that_somebody_cancels_are_not_made(
+    workshop: Workshop, prefect_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(flows.pool, "WAITING_S", 0.1)
+    monkeypatch.setattr(flows.pool, "LOOK_EVERY_S", 0.2)
+    pool = GpuPool(f"empty-{clock.fresh_id()}", prefect_server, workshop)
+    pool.deploy()
+    order = ProductionOrder(catalogue="catalogue.csv", scenes=("packshot",), channels=("shopify",), runner="pool")
+
+    def cancel_when_told() -> None:
+        pool.wait(lambda: "No worker has taken any of 1 shards yet" in caplog.text, "the missing worker is told")
+        with get_client(sync_client=True) as client:
+            for run in pool.shard_runs():
+                client.set_flow_run_state(UUID(run["id"]), Cancelled(message="not tonight"))
+
+    with ThreadPoolExecutor(1) as operator, caplog.at_level(logging.WARNING, "zimage_core.tasks"):
+        cancelled = operator.submit(cancel_when_told)
+        with pytest.raises(EngineError, match=r"1 of 1 shards are not finished: Shard .*: not tonight"):
+            produce(order)
+        cancelled.result()
+    assert workshop.calls() == []

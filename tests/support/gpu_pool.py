@@ -72,7 +72,7 @@ class GpuPool:
                 os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
 
-    def shard_runs(self, **state: object) -> list[dict[str, Any]]:
+    def shard_runs(self) -> list[dict[str, Any]]:
         """Return the flow runs of produce-shard on this pool, the oldest first."""
         wanted = {"work_pools": {"name": {"any_": [self.name]}}, "sort": "EXPECTED_START_TIME_ASC"}
         answer = httpx.post(f"{self.api}/flow_runs/filter", json=wanted, timeout=30)
@@ -89,7 +89,7 @@ class GpuPool:
 
     def wait(self, until: Callable[[], bool], what: str) -> None:
         """Look until something is so; show what the worker said when it never is."""
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline_s, log = time.monotonic() + PATIENCE_S, self.shop.folder / "worker.log"
         while not until():
-            assert time.monotonic() < deadline_s, f"never: {what}\n{(self.shop.folder / 'worker.log').read_text()}"
+            assert time.monotonic() < deadline_s, f"never: {what}\n{log.read_text() if log.exists() else ''}"
             time.sleep(0.2)
