@@ -69,9 +69,10 @@ class ResidentEngine:
     slots: threading.BoundedSemaphore
 
 
-BATCHES_PER_SHARE, SHARES = 8, 4
-"""A task run takes up to so many batches, and a stage of a shard is so many task runs where there is enough to do: 200
-shots in batches of 8 are 8 task runs, 40 for 1,000 pictures drawn and graded."""
+BATCHES_PER_SHARE, LAST_SHARE = 8, 3
+"""A task run takes up to so many batches, half of what is left towards the end, and all of it when that is no more than
+the last share: 200 shots in batches of 8 are shares of 8, 8, 5, 2 and 2 batches, 50 task runs for 1,000 pictures drawn
+and graded."""
 
 _opening = threading.Lock()
 _rooms: dict[str, Rooms] = {}
@@ -198,23 +199,24 @@ def photo_root(order: ProductionOrder) -> Path:
 
 def batches_of(order: ProductionOrder, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """Yield these items in runs of the configured batch size: what an engine is handed in one call."""
-    return _runs_of(items, order.settings().batch_size)
+    size = order.settings().batch_size
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def shares_of(order: ProductionOrder, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """Yield these items in runs of whole batches: what one task run takes.
 
-    A task run costs the server about as much as a cheap picture costs to grade: a share is large where there is much to
-    do, and small enough that the next stage begins early.
+    A task run costs the server about as much as a cheap picture costs to grade, so shares are large; towards the end
+    they become smaller, so that little is left for the next stage when this one is done.
     """
-    batch_size = order.settings().batch_size
-    batches = math.ceil(len(items) / batch_size)
-    return _runs_of(items, batch_size * max(1, min(BATCHES_PER_SHARE, math.ceil(batches / SHARES))))
-
-
-def _runs_of(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+    size = order.settings().batch_size
+    start = 0
+    while start < len(items):
+        batches = math.ceil((len(items) - start) / size)
+        share = size * (batches if batches <= LAST_SHARE else min(BATCHES_PER_SHARE, math.ceil(batches / 2)))
+        yield items[start : start + share]
+        start += share
 
 
 def promised_shots(order: ProductionOrder, run_id: str) -> list[str]:

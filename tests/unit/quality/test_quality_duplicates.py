@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from zimage_core.errors import QualityError
 from zimage_core.imaging.composite import paste, place_in
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.quality.duplicates import (
+    MOST_LOOKED_AT,
     NEAR,
     Cells,
     NearIndex,
@@ -175,6 +178,28 @@ def test_an_index_finds_what_comparing_every_pair_finds() -> None:
     }
     assert found == every
     assert 240 < len(every) < 240 * 240 / 2
+
+
+def test_a_picture_is_looked_at_beside_the_most_alike_of_very_many_and_its_repeat_is_found() -> None:
+    rng = np.random.default_rng(4)
+    backdrops = [ground(tint=tuple(rng.integers(-6, 7, 3)), slope=float(rng.uniform(5, 30))) for _ in range(30)]
+    shown = [
+        signed(product(name), backdrop, fill=float(rng.uniform(0.5, 0.7)), at=(float(rng.uniform(0.4, 0.6)), 0.55))
+        for backdrop in backdrops
+        for name in NAMES
+    ]
+    many = pictures(*shown)
+    assert len(many) > 2 * MOST_LOOKED_AT
+    found = {(one, other) for one, other, _ in NearIndex(many, whole=True).near(many)}
+    every = {
+        (one, int(other))
+        for one in range(0, len(many), 7)
+        for other in np.flatnonzero(picture_distance(many.take(np.full(len(many), one)), many) <= NEAR)
+    }
+    looked_at = Counter(one for one, _ in found)
+    assert max(looked_at.values()) <= MOST_LOOKED_AT
+    assert {(row, row) for row in range(len(many))} <= found
+    assert {pair for pair in every if looked_at[pair[0]] < MOST_LOOKED_AT} <= found
 
 
 @settings(deadline=None, max_examples=25)
