@@ -123,7 +123,7 @@ def bare_difference(shop: Workshop, run_id: str, entry: ManifestEntry) -> float:
 def _expire_without(ordered: ProductionOrder, run_id: str, sku: str) -> None:
     """Expire as if somebody had killed the making of one product's plain pictures."""
     ledger = rooms(ordered).ledger
-    shots = live_shots(ordered, run_id)
+    ((_, shots),) = live_shots(ordered, run_id)
     products = {promise.shot.shot_id: promise.shot.sku for promise in ledger.iter_promises(run_id)}
     make_plain.fn(ordered, run_id, [shot for shot in shots if products[shot[1]] != sku], "half")
     release_plain.fn(ordered, run_id, None)
