@@ -18,6 +18,7 @@ import flows.shard
 import tasks.devices
 import tasks.generate
 import tasks.grade
+import tasks.runtime
 from flows.produce import produce
 from tasks.order import ProductionOrder
 from tasks.runs import tally_of
@@ -61,6 +62,8 @@ class Watched(SleepingEngine):
 def order(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> ProductionOrder:
     workshop.write(*({**MUG, "sku": f"CUP-{n:02}", "name": f"白瓷杯{n}", "image": ""} for n in range(BATCH * BATCHES)))
     monkeypatch.setenv("ZIMAGE_BATCH_SIZE", str(BATCH))
+    monkeypatch.setattr(tasks.runtime, "BATCHES_PER_SHARE", 1)  # so that what is told of shares is told of batches
+    monkeypatch.setattr(tasks.runtime, "LAST_SHARE", 1)
     return ProductionOrder(
         catalogue=str(workshop.catalogue), scenes=("studio",), channels=("wechat_moments",), publish=False
     )
@@ -125,7 +128,7 @@ def test_drawing_waits_when_grading_falls_behind(
         return new
 
     monkeypatch.setattr(tasks.grade, "grade_attempt", grade_slowly)
-    monkeypatch.setattr(flows.shard, "UNGRADED_BATCHES", 2)
+    monkeypatch.setattr(flows.shard, "UNGRADED_SHARES", 2)
     produce(order)
     under_way, just_begun = 2, 1
     assert max(engine.behind) <= BATCH * (2 + under_way + just_begun)
@@ -138,7 +141,7 @@ def test_an_engine_that_is_down_is_asked_for_three_batches_and_those_already_und
     tried = fail_at(monkeypatch, lambda nth: True)
     with pytest.raises(EngineError, match=r"16 of 16 shots could not be made for now \(batch"):
         produce(order)
-    assert flows.shard.FAILED_BATCHES_IN_A_ROW <= len(tried) <= flows.shard.FAILED_BATCHES_IN_A_ROW + 1
+    assert flows.shard.FAILED_SHARES_IN_A_ROW <= len(tried) <= flows.shard.FAILED_SHARES_IN_A_ROW + 1
 
 
 def test_a_batch_that_fails_takes_no_other_with_it_and_is_all_that_is_made_next_time(
@@ -153,6 +156,17 @@ def test_a_batch_that_fails_takes_no_other_with_it_and_is_all_that_is_made_next_
     produce(order)
     assert len(engine.asked) == before + 6
     assert set(engine.asked) == {f"CUP-{n:02}" for n in range(16)}
+
+
+def test_the_batches_of_a_share_are_each_kept_before_the_next_is_drawn(
+    order: ProductionOrder, watched: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tasks.runtime, "BATCHES_PER_SHARE", 4)
+    engine = watched()
+    fail_at(monkeypatch, lambda nth: nth >= 4)
+    with pytest.raises(EngineError, match=r"10 of 16 shots could not be made for now"):
+        produce(order)
+    assert len(engine.asked) == 6, "three batches of the first share were kept, and the others were not lost with it"
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], bool]) -> list[int]:
