@@ -31,7 +31,7 @@ LABELS: Final[dict[str, tuple[str, str]]] = {
     "all_categories": ("全部品类", "All categories"),
     "search": ("搜索货号或名称", "Search SKU or name"),
     "sort": ("排序", "Sort"),
-    "sort_catalogue": ("按目录顺序", "Catalogue order"),
+    "sort_catalogue": ("按价值顺序", "By value"),
     "sort_review": ("待人工在前", "For review first"),
     "sort_score": ("低分在前", "Lowest score first"),
     "clear": ("清除筛选", "Clear filters"),
