@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 from workshop import MUG, Workshop
 
+import tasks.renditions
 from flows.produce import produce
 from tasks.lease import held_lease, shard_lease
 from tasks.order import ProductionOrder
 from tasks.runtime import opened_rooms, rooms
 from zimage_core.errors import EngineError, LeaseLost, LedgerBusy, StorageError
+from zimage_core.storage import upload
 
 
 @pytest.fixture
@@ -48,8 +51,9 @@ def test_a_picture_that_cannot_be_read_back_stops_its_grade_and_the_release_befo
 
 
 def test_a_store_that_refuses_stops_the_release_and_the_next_run_finishes_it(
-    workshop: Workshop, order: ProductionOrder
+    workshop: Workshop, order: ProductionOrder, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(tasks.renditions, "upload", partial(upload, pauses_s=()))  # it waits a minute and more else
     (workshop.folder / "out").mkdir()
     workshop.cdn.mkdir()
     (workshop.cdn / "img").write_text("a file where a folder must be")
