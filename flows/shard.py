@@ -96,11 +96,13 @@ def _round(
             grading.append(grade.submit(order, run_id, shard_id, shot_ids, label))
             progress()
             failed_in_a_row = 0 if state.is_completed() else failed_in_a_row + 1
-            if failed_in_a_row == FAILED_SHARES_IN_A_ROW:
-                emit(ENGINE_DOWN, order, run_id, engine=order.settings().engine, reason=sentence_of(state))
             if not state.is_completed():
                 still_due = {a.shot_id for a in due_assignments(order, run_id, shard_id)}
                 failed |= {shot_id: sentence_of(state) for shot_id in shot_ids if shot_id in still_due}
+                # a small round has fewer shares than that: there it is down when nothing at all could be made
+                nothing_made = failed_in_a_row < FAILED_SHARES_IN_A_ROW and len(failed) == len(due)
+                if failed_in_a_row == FAILED_SHARES_IN_A_ROW or nothing_made:
+                    emit(ENGINE_DOWN, order, run_id, engine=order.settings().engine, reason=sentence_of(state))
             if len(grading) > UNGRADED_SHARES:
                 grading[-UNGRADED_SHARES - 1].wait()
     for future in grading:

@@ -161,18 +161,21 @@ def test_five_processes_one_of_them_killed_never_spend_more_than_the_budget(ledg
     root = str(SPENDER.parents[2])
     with Ledger.open(ledger_url) as ledger:
         ledger.open_run(RUN)
-        spenders = [
-            subprocess.Popen(
+
+        def spender(worker: int) -> subprocess.Popen[str]:
+            return subprocess.Popen(
                 [sys.executable, str(SPENDER), ledger_url, str(worker), "3.00"],
                 cwd=root, env={"PYTHONPATH": root}, text=True, stdout=subprocess.PIPE,
-            )
-            for worker in range(5)
-        ]  # fmt: skip
-        assert spenders[0].stdout is not None
-        assert spenders[0].stdout.readline() == "reserved\n"  # and now it waits, with its reservation in hand
-        spenders[0].kill()
-        for spender in spenders:
-            spender.communicate(timeout=120)
-        assert [spender.returncode for spender in spenders[1:]] == [0] * 4
+            )  # fmt: skip
+
+        # the one that will be killed asks first: the others could spend everything before it has started
+        with spender(0) as doomed:
+            assert doomed.stdout is not None
+            assert doomed.stdout.readline() == "reserved\n"  # and now it waits, with its reservation in hand
+            others = [spender(worker) for worker in range(1, 5)]
+            doomed.kill()
+        for other in others:
+            other.communicate(timeout=120)
+        assert [other.returncode for other in others] == [0] * 4
         # the others went on after its lease had run out, to the last picture that fits
         assert 3.0 - EACH < ledger.budget.spent_usd(RUN.run_id) <= 3.0
