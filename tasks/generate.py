@@ -15,6 +15,7 @@ from tasks.deadline import watch_deadline
 from tasks.drain import told_to_end
 from tasks.layers import cutout_of, keep_attempt
 from tasks.lease import held_lease
+from tasks.metrics import beat
 from tasks.order import ProductionOrder
 from tasks.runtime import (
     RETRYING,
@@ -103,6 +104,7 @@ def generate(order: ProductionOrder, run_id: str, shard_id: str, share: Sequence
         new, failed = _batch(order, run_id, shard_id, batch)
         made += new
         passing += failed
+        beat(order, run_id)
         watch_deadline(order, run_id)
         if failed and not new:
             break  # nothing of it could be made: the others would knock at the same door

@@ -35,6 +35,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Prefect server of this test session's own, over a real socket."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
     home = tmp_path_factory.mktemp("prefect")
     port = free_port()
     environment = os.environ | {
@@ -73,6 +76,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             assert time.monotonic() < deadline, (home / "server.log").read_text()
             time.sleep(0.2)
         yield url
+        # what this process still has to tell is told while the server is there: afterwards it would try for a minute
+        EventsWorker.drain_all()
+        APILogWorker.drain_all()
     finally:
         end(server)
         log.close()

@@ -63,7 +63,7 @@ def order(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> ProductionOrde
     workshop.write(*({**MUG, "sku": f"CUP-{n:02}", "name": f"白瓷杯{n}", "image": ""} for n in range(BATCH * BATCHES)))
     monkeypatch.setenv("ZIMAGE_BATCH_SIZE", str(BATCH))
     monkeypatch.setattr(tasks.runtime, "BATCHES_PER_SHARE", 1)  # so that what is told of shares is told of batches
-    monkeypatch.setattr(tasks.runtime, "LAST_SHARE", 1)
+    monkeypatch.setattr(tasks.runtime, "SMALL_SHARE", 1)
     return ProductionOrder(
         catalogue=str(workshop.catalogue), scenes=("studio",), channels=("wechat_moments",), publish=False
     )
