@@ -107,8 +107,5 @@ def _most_valuable_first(extracted: Extracted) -> Iterator[Product]:
 
 def _shard_size(order: ProductionOrder, extracted: Extracted, scenes: int) -> int:
     """Return the configured size of a shard, or a smaller one where every device should have its share of a run."""
-    at_most = order.settings().shard_size
-    devices = len(devices_of(order))
-    if not devices:
-        return at_most
+    at_most, devices = order.settings().shard_size, max(1, len(devices_of(order)))
     return shard_size_for(extracted.product_count * scenes, devices, at_most=at_most, together=scenes)

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(3, ge=1, le=10, description="How many times a shot may be tried because of its grade.")
     batch_size: int = Field(8, ge=1, le=256, description="Requests handed to the engine in one call.")
-    shard_size: int = Field(200, ge=1, le=10_000, description="The most shots one subflow run answers for.")
+    shard_size: int = Field(256, ge=1, le=10_000, description="The most shots one subflow run answers for.")
     lease_s: float = Field(60.0, ge=1, description="A shard whose owner is silent for this long may be taken over.")
     moderation_url: str | None = Field(
         None, description="Where each accepted picture is asked about before it is published; none = nobody is asked."

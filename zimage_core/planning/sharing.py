@@ -17,9 +17,11 @@ def shard_size_for(shots: int, devices: int, *, at_most: int, together: int = 1)
     """Return how many of about `shots` shots a shard takes when `devices` devices share them; never above `at_most`.
 
     `together`: how many shots one SKU has; those stay in one shard. Every device has as many shards as the others: of
-    18 shards on four devices two would make a fifth while two stand still.
+    18 shards on four devices two would make a fifth while two stand still. A device of its own shares with nobody: its
+    shards are as large as they may be, and even.
     """
     largest = max(1, at_most // together) * together
-    turns = max(1, min(SHARDS_PER_DEVICE, shots // (devices * WORTH_A_SHARD)), math.ceil(shots / (devices * largest)))
+    wanted = SHARDS_PER_DEVICE if devices > 1 else 1
+    turns = max(1, min(wanted, shots // (devices * WORTH_A_SHARD)), math.ceil(shots / (devices * largest)))
     size = math.ceil(shots / (devices * turns))
     return max(1, min(at_most, math.ceil(size / together) * together))

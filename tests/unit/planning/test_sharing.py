@@ -15,6 +15,8 @@ from zimage_core.planning.sharing import SHARDS_PER_DEVICE, shard_size_for
         (160, 4, 40),  # too few for several turns: one shard each
         (3600, 8, 113),  # four turns each
         (400, 2, 50),
+        (150, 1, 150),  # nobody to share with
+        (450, 1, 150),  # and not 200, 200 and 50
         (3, 4, 1),
         (0, 4, 1),
     ],
