@@ -18,15 +18,17 @@ WHO = "an order for C"
 def ask_again(order: ProductionOrder, run_id: str) -> int:
     """Ask for another attempt of every shot of the run that was given up with a grade C; return how many were asked.
 
-    A flow run asks once, however often it is retried: the event that it did is in the ledger before the first wish.
+    A flow run asks once, however often it is retried. The wishes come first, then the event that it asked: a process
+    that dies between them finds nothing given up any more when it is retried, and asks for nothing twice.
     """
     ledger, asker = rooms(order).ledger, flow_run.get_id() or ""
     if any(event.kind == ASKED and event.detail == asker for event in ledger.events(run_id)):
         return 0
-    ledger.record_event(run_id, ASKED, asker)
     given_up = [outcome for outcome in ledger.outcomes(run_id) if outcome.state == "given_up"]
     poor = [outcome for outcome in given_up if outcome.grade is not None and outcome.grade.letter == "C"]
     now = clock.now()
-    return ledger.record_decisions(
+    asked = ledger.record_decisions(
         Decision(outcome.attempts[-1].attempt_id, "regenerate", WHO, "given up with a grade C", now) for outcome in poor
     )
+    ledger.record_event(run_id, ASKED, asker)
+    return asked

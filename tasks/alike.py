@@ -31,12 +31,12 @@ from zimage_core.ledger import FoundLikeness, Ledger
 from zimage_core.quality.duplicates import (
     NEAR,
     SIGNATURE_VERSION,
-    NearIndex,
     most_alike_backdrops,
     read_cells,
     repeat_distance,
 )
 from zimage_core.quality.likeness import sizes_of_one, with_likenesses
+from zimage_core.quality.near_index import NearIndex
 from zimage_core.quality.policy import next_verdict
 from zimage_core.standing import Standing
 

@@ -2,6 +2,9 @@
 
     python -m orchestra.ours prefect|bare ORDER_AS_JSON [PROFILE_FILE]
 
+In both the checks of grading are asked of one picture, and its findings stand for all others: 40 ms of pixels an image
+would hide what is measured. Everything else is done as always.
+
 Bare means: a task called is its function called; a task submitted is its function in a pool of as many threads; a
 subflow is its function called; artifacts and events are not made. All else (ledger, store, engine, grading, threads,
 their order) is what the flows say. So the difference of the two is what Prefect costs, and nothing else.
@@ -12,6 +15,7 @@ With a profile file (bare alone) all of it happens in one thread, so that the pr
 from __future__ import annotations
 
 import cProfile
+import dataclasses
 import json
 import os
 import sys
@@ -28,10 +32,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 import flows.produce
 import flows.shard
+import tasks.grade
 from flows.produce import produce
 from tasks.order import ProductionOrder
 from tasks.runtime import WORKERS, opened_rooms
 from zimage_core.clock import elapsed_s
+from zimage_core.domain import Grade
+from zimage_core.quality.grade import GradeInput
+from zimage_core.quality.rubric import Rubric
 
 THREADS = WORKERS._max_workers  # type: ignore[attr-defined]
 """As many as our flows have."""
@@ -102,12 +110,29 @@ def without_prefect(*, one_thread: bool) -> None:
                     patch.object(module, word, lambda *_, **__: None).start()
 
 
+def judge_one_for_all() -> None:
+    """Let the findings of the first picture with an A stand for every other one."""
+    judged, good = tasks.grade.grade_attempt, list[Grade]()
+
+    def as_the_first(given: GradeInput, rubric: Rubric) -> Grade:
+        if not good:
+            grade = judged(given, rubric)
+            if grade.letter == "A":
+                good.append(grade)
+            return grade
+        return dataclasses.replace(good[0], attempt_id=given.attempt_id, finished_key=given.finished_key)
+
+    patch.object(tasks.grade, "grade_attempt", as_the_first).start()
+
+
 def main() -> None:
     """Run the order and print how long it took."""
     if sys.argv[1] == "bare":
         without_prefect(one_thread=len(sys.argv) > 3)
     order = ProductionOrder(**json.loads(sys.argv[2]))
     profile = cProfile.Profile() if len(sys.argv) > 3 else None
+    if profile is None:
+        judge_one_for_all()
     with opened_rooms():
         start_s, start_cpu_s = elapsed_s(), time.process_time()
         if profile:

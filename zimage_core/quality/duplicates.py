@@ -17,7 +17,6 @@ things (B), for whole pictures on all seeds; docs/policy.md has the figures, 202
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -40,7 +39,6 @@ __all__ = [
     "NEAR",
     "SIGNATURE_VERSION",
     "Cells",
-    "NearIndex",
     "backdrop_distance",
     "most_alike_backdrops",
     "picture_distance",
@@ -53,14 +51,14 @@ __all__ = [
 NEAR: Final = 1.0
 """Distances up to this one mean: the same again."""
 
-_PROPORTIONS, _TONE, _HUE = 0.07, 7.5, 5.0
-_LIMITS: Final = np.array([0.14, _PROPORTIONS, _TONE, _HUE, 2.8, 2.6, 6.0, 5.5], dtype=np.float32)
+PROPORTIONS, TONE, HUE = 0.07, 7.5, 5.0
+_LIMITS: Final = np.array([0.14, PROPORTIONS, TONE, HUE, 2.8, 2.6, 6.0, 5.5], dtype=np.float32)
 """outline, proportions (ln), tone (L*), hue (a*b*), structure of L* and of a*b*, the two in the worst blocks."""
 
-_PICTURE_LIMITS: Final = np.array([1.0, _PROPORTIONS, _TONE, 2.0, 3.0, 2.8, 6.2, 7.2], dtype=np.float32)
+_PICTURE_LIMITS: Final = np.array([1.0, PROPORTIONS, TONE, 2.0, 3.0, 2.8, 6.2, 7.2], dtype=np.float32)
 """For whole pictures: a product is only a part of one, so that what moves it moves the mean less."""
 
-_BACKDROP_LIMITS: Final = np.array([1.0, _PROPORTIONS, 4.0, 2.7, 2.1, 1.6, 5.4, 4.0], dtype=np.float32)
+_BACKDROP_LIMITS: Final = np.array([1.0, PROPORTIONS, 4.0, 2.7, 2.1, 1.6, 5.4, 4.0], dtype=np.float32)
 """For backdrops, which are far smoother than products: less is a difference one sees."""
 
 _EDGES, _PICTURE_EDGES = 0.65, 0.4
@@ -83,23 +81,21 @@ _LEAST_BACKDROP: Final = 25.0
 _UNCOVERED: Final = 0.03
 """A cell that holds more of a product than this does not show the backdrop's colour."""
 _LEADERS: Final = 60
-_PAIRS_AT_ONCE: Final = 1024
+PAIRS_AT_ONCE: Final = 1024
 _NOISE_GRADIENT: Final = 0.3
 """L* per point: gradients as weak as this are halved in the correlation of edges; JPEG and grain reach it."""
 _LEAST_POINTS: Final = 60.0
 """Fewer points inside, as in spectacles, say nothing of edges."""
 _FLAT, _FAINT = 1.1, 3.0
 """Power of gradients, in that of noise, up to which there are no edges to compare: a plain thing in one tone; and up to
-which faint ones are not asked where all else is equal but for `_ALL_BUT_EQUAL` of the limits."""
+which faint ones are not asked where form is equal but for `_ALL_BUT_EQUAL` of the limits: all but tone and hue, which
+JPEG moves by half of theirs where it smooths leather's grain away."""
 _ALL_BUT_EQUAL: Final = 0.35
+_OF_LIGHT: Final = (2, 3)
+"""Where tone and hue stand among the limits."""
 _WORTH_A_LOOK: Final = 4.2
 """Distance of whole pictures up to which the second look is taken: two seeds of one stage reach 3.4."""
-MOST_LOOKED_AT: Final = 64
-"""Whole pictures that one is compared with at most, at 0.1 ms each. Of 236 pictures of the benchmark's set (seed C),
-made on shared stages, what one repeats is among the 9 nearest in large forms (860 pairs; median third, 99 % sixth)."""
-_FORMS: Final = 8
 _INSIDE: Final = 0.95
-_SLACK: Final = 1.5
 
 
 # ---------------------------------------------------------------- distances
@@ -190,8 +186,8 @@ def most_alike_backdrops(cells: Cells) -> Rows:
     best = np.empty(0, dtype=np.intp)
     for leader in np.unique(np.linspace(0, len(cells) - 1, min(len(cells), _LEADERS)).astype(np.intp)):
         near: list[Rows] = []
-        for start in range(0, len(cells), _PAIRS_AT_ONCE):
-            rows = np.arange(start, min(start + _PAIRS_AT_ONCE, len(cells)), dtype=np.intp)
+        for start in range(0, len(cells), PAIRS_AT_ONCE):
+            rows = np.arange(start, min(start + PAIRS_AT_ONCE, len(cells)), dtype=np.intp)
             asked = cells.take(np.full(len(rows), leader, dtype=np.intp))
             near.append(rows[backdrop_distance(asked, cells.take(rows)) <= NEAR])
         group = np.concatenate(near)
@@ -219,10 +215,12 @@ def _distance(
     """Return the largest quotient of difference and limit of each pair, (n,). Edges are asked only of what is near."""
     proportions = np.abs(one.proportions - other.proportions)
     differences = [outline, proportions, *_differences(one.lab(), other.lab(), weight)]
-    found = np.asarray((np.stack(differences, axis=1) / limits).max(axis=1), dtype=np.float32)
+    quotients = np.stack(differences, axis=1) / limits
+    found = np.asarray(quotients.max(axis=1), dtype=np.float32)
     left = np.flatnonzero(found <= NEAR)
     if edges is not None and len(left):
-        faint = np.where(found[left] <= _ALL_BUT_EQUAL, np.float32(_FAINT), np.float32(_FLAT))
+        form = np.delete(quotients[left], _OF_LIGHT, axis=1).max(axis=1)
+        faint = np.where(form <= _ALL_BUT_EQUAL, np.float32(_FAINT), np.float32(_FLAT))
         apart = np.float32(1.0) - _edges_alike(one.fine[left], other.fine[left], weight[left], faint)
         found[left] = np.maximum(found[left], apart / np.float32(edges))
     return found
@@ -298,89 +296,3 @@ def _worst(left: Floats, weight: Floats) -> Floats:
     mean = (left * weight).reshape(shape).sum(axis=(2, 4)) / np.maximum(filled, np.float32(1e-6))
     mean = np.where(filled >= _FILLED_BLOCK, mean, np.float32(0.0)).reshape(-1, blocks * blocks)
     return np.asarray(np.partition(mean, -_WORST_BLOCKS, axis=1)[:, -_WORST_BLOCKS:].mean(axis=1), dtype=np.float32)
-
-
-# ---------------------------------------------------------------- finding near ones among many
-
-
-class NearIndex:
-    """Finds what is near among very many products, or whole pictures, looking closely at few.
-
-    Tone, hue and proportions of near ones differ by less than their limits, so only those within them are compared:
-    a binary search along lightness, then three comparisons of plain numbers, then the cells of those that are left. No
-    near product is missed. A whole picture is compared with the `MOST_LOOKED_AT` that are nearest in their large forms,
-    so that a catalogue drawn on one backdrop costs what its pictures cost, and not their pairs.
-    """
-
-    def __init__(self, cells: Cells, *, whole: bool = False) -> None:
-        """`cells` (n): of product codes, or (`whole`) of picture codes; they are referred to by their row."""
-        self._cells = cells
-        self._whole = whole
-        self._means = _mean_colours(cells, whole=whole)
-        self._forms = _large_forms(cells) if whole else None
-        self._order = np.argsort(self._means[:, 0], kind="stable")
-        self._tones = self._means[self._order, 0]
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
-    def near(self, cells: Cells, *, before: int | None = None) -> Iterator[tuple[int, int, float]]:
-        """Yield (row of `cells`, row of the index, distance) of every pair that is near, in the order of `cells`.
-
-        `before`: the index's rows from there on are `cells`, and each is compared with those before it alone.
-        """
-        measure = picture_distance if self._whole else product_distance
-        means = _mean_colours(cells, whole=self._whole)
-        forms = _large_forms(cells) if self._whole else None
-        for row in range(len(cells)):
-            rows = self._candidates(means[row], float(cells.proportions[row]))
-            if before is not None:
-                rows = rows[: np.searchsorted(rows, before + row)]
-            if forms is not None:
-                rows = self._nearest_in_form(rows, forms[row])
-            for start in range(0, len(rows), _PAIRS_AT_ONCE):
-                some = rows[start : start + _PAIRS_AT_ONCE]
-                asked = cells.take(np.full(len(some), row, dtype=np.intp))
-                found = measure(asked, self._cells.take(some))
-                yield from ((row, int(some[n]), float(found[n])) for n in np.flatnonzero(found <= NEAR))
-
-    def _candidates(self, mean: Floats, proportions: float) -> Rows:
-        """Return the rows within the limits of tone, hue and proportions, lowest first.
-
-        Means are taken over each product's own cover here and over the common one in `product_distance`: hence the
-        slack.
-        """
-        start, stop = np.searchsorted(self._tones, [mean[0] - _SLACK * _TONE, mean[0] + _SLACK * _TONE])
-        rows = self._order[start:stop]
-        rows = rows[np.abs(self._cells.proportions[rows] - proportions) <= _PROPORTIONS]
-        hue = np.hypot(self._means[rows, 1] - mean[1], self._means[rows, 2] - mean[2])
-        return np.sort(rows[hue <= _SLACK * _HUE])
-
-    def _nearest_in_form(self, rows: Rows, form: Floats) -> Rows:
-        """Return those of the rows that are nearest in large forms, no more than are looked at, lowest first."""
-        if self._forms is None or len(rows) <= MOST_LOOKED_AT:
-            return rows
-        apart = np.abs(self._forms[rows] - form).sum(axis=1)
-        return np.sort(rows[np.argpartition(apart, MOST_LOOKED_AT)[:MOST_LOOKED_AT]])
-
-
-def _large_forms(cells: Cells) -> Floats:
-    """Return L* a* b* of each picture in `_FORMS` x `_FORMS` fields, (n, 3 * _FORMS ** 2)."""
-    forms = np.empty((len(cells), 3 * _FORMS**2), np.float32)
-    for start in range(0, len(cells), _PAIRS_AT_ONCE):
-        lab = cells.take(np.arange(start, min(start + _PAIRS_AT_ONCE, len(cells)))).lab()
-        height, width = lab.shape[1] // _FORMS, lab.shape[2] // _FORMS
-        fields = lab[:, : height * _FORMS, : width * _FORMS].reshape(len(lab), _FORMS, height, _FORMS, width, 3)
-        forms[start : start + len(lab)] = fields.mean(axis=(2, 4)).reshape(len(lab), -1)
-    return forms
-
-
-def _mean_colours(cells: Cells, *, whole: bool) -> Floats:
-    """Return the mean L*, a*, b* over each product's own cover, or over all, (n, 3)."""
-    means = np.empty((len(cells), 3), np.float32)
-    for start in range(0, len(cells), _PAIRS_AT_ONCE):
-        some = cells.take(np.arange(start, min(start + _PAIRS_AT_ONCE, len(cells))))
-        cover = np.ones(some.planes.shape[:3], np.float32) if whole else some.cover()
-        total = np.maximum(cover.sum(axis=(1, 2)), np.float32(1e-6))
-        means[start : start + len(some)] = np.einsum("nij,nijc->nc", cover, some.lab()) / total[:, None]
-    return means

@@ -17,10 +17,8 @@ from zimage_core.errors import QualityError
 from zimage_core.imaging.composite import paste, place_in
 from zimage_core.imaging.cutout import CutOut
 from zimage_core.quality.duplicates import (
-    MOST_LOOKED_AT,
     NEAR,
     Cells,
-    NearIndex,
     backdrop_distance,
     most_alike_backdrops,
     picture_distance,
@@ -29,6 +27,7 @@ from zimage_core.quality.duplicates import (
     repeat_distance,
     signature_of,
 )
+from zimage_core.quality.near_index import MOST_LOOKED_AT, NearIndex
 
 SIDE_PX = 256
 
@@ -89,6 +88,19 @@ def test_the_same_photo_is_known_after_another_delivery(name: str) -> None:
     small = cv2.resize(product(name).rgba, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     again = changed(CutOut(small, product(name).coverage_ratio), delivered)
     assert apart(signed(product(name)), signed(again)) <= NEAR
+
+
+def test_leather_whose_grain_was_smoothed_away_by_jpeg_is_the_same_leather() -> None:
+    rng = np.random.default_rng(11)
+    grain = cv2.GaussianBlur(rng.normal(0.0, 14.0, (420, 420)).astype(np.float32), (0, 0), 2.0)
+    wallet = np.clip(np.array([118.0, 74.0, 48.0]) + 2.0 * grain[..., None], 0, 255).astype(np.uint8)
+    sold = CutOut(np.dstack([wallet, np.full((420, 420), 255, np.uint8)]), 1.0)
+
+    def poorer(rgb: np.ndarray) -> np.ndarray:
+        smooth = jpeg(cv2.GaussianBlur(rgb, (0, 0), 6.0), 40)
+        return np.clip(smooth + np.array([3, -2, -4]), 0, 255).astype(np.uint8)
+
+    assert apart(signed(sold), signed(changed(sold, poorer))) <= NEAR
 
 
 def test_no_two_products_are_the_same() -> None:
