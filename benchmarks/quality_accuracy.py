@@ -60,10 +60,16 @@ def sharpness(answers: Sequence[Answer]) -> Missed:
     return missed
 
 
-def texts(answers: Sequence[Answer], *, accept_goal: float, reject_goal: float) -> Missed:
+TEXT_GOALS = {"layer known": (0.005, 0.005), "layer unknown": (0.03, 0.01), "": (0.03, 0.01)}
+"""Shares of wrong texts accepted and right ones refused, by part. Text that we drew and whose layer nobody has,
+as in a file from elsewhere, can only be read, as that which a model drew ("")."""
+
+
+def texts(answers: Sequence[Answer]) -> Missed:
     """False accepts per fault and false rejects per language."""
     missed = []
     for part, here in _by(answers, _part):
+        accept_goal, reject_goal = TEXT_GOALS[part]
         title = f"text, {here[0].of.split('-')[0]}{', ' + part if part else ''}"
         right, wrong = [a for a in here if a.good], [a for a in here if not a.good]
         accepted, rejected = [a for a in wrong if _accepted(a)], [a for a in right if _refused(a)]
@@ -161,12 +167,8 @@ def _fixed(count: int) -> Callable[[str], int]:
 
 SECTIONS = {
     "sharpness": Section(photo_count, asked.sharpness, sharpness),
-    "text_code": Section(
-        _fixed(text_set.CODE_COUNT), asked.text_code, partial(texts, accept_goal=0.005, reject_goal=0.005)
-    ),
-    "text_model": Section(
-        _fixed(text_set.MODEL_COUNT), asked.text_model, partial(texts, accept_goal=0.03, reject_goal=0.01)
-    ),
+    "text_code": Section(_fixed(text_set.CODE_COUNT), asked.text_code, texts),
+    "text_model": Section(_fixed(text_set.MODEL_COUNT), asked.text_model, texts),
     "planted": Section(_fixed(planted_set.PRODUCT_COUNT), asked.planted, planted),
     "fidelity": Section(_fixed(fidelity_set.PRODUCT_COUNT), asked.fidelity, fidelity),
     "cutout": Section(photo_count, asked.cutout, cutout),
