@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -32,17 +33,23 @@ def _nothing_told_yet():
     metrics._latest.clear()
 
 
+@pytest.fixture
+def began() -> datetime:
+    """When the test began: the server is the session's, and the same order in another test is a run of the same id."""
+    return datetime.now(UTC)
+
+
 def order(shop: Workshop, **choices: object) -> ProductionOrder:
     given = {"promotion": "618", "scenes": ("packshot",), "channels": ("taobao_main",)}
     return ProductionOrder.model_validate({"catalogue": str(shop.catalogue)} | given | choices)
 
 
-def events_of(shop: Workshop, run_id: str, until: str) -> dict[str, dict[str, object]]:
+def events_of(shop: Workshop, run_id: str, until: str, since: datetime) -> dict[str, dict[str, object]]:
     """Return what the server was told of a run, the latest of each name, once it was told `until`."""
     EventsWorker.drain_all()
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        asked = {"filter": {"resource": {"id": [f"zimage.run.{run_id}"]}}}
+        asked = {"filter": {"resource": {"id": [f"zimage.run.{run_id}"]}, "occurred": {"since": since.isoformat()}}}
         found = httpx.post(f"{shop.environment['PREFECT_API_URL']}/events/filter", json=asked, timeout=10).json()
         by_name = {event["event"]: event for event in reversed(found["events"])}
         if until in by_name:
@@ -52,11 +59,11 @@ def events_of(shop: Workshop, run_id: str, until: str) -> dict[str, dict[str, ob
 
 
 def test_a_run_tells_its_progress_and_end_and_leaves_its_numbers_and_artifacts(
-    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop, tmp_path: Path, began: datetime, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("ZIMAGE_METRICS_DIR", str(tmp_path / "textfiles"))
     run_id = produce(order(workshop))
-    told_events = events_of(workshop, run_id, "zimage.run.completed")
+    told_events = events_of(workshop, run_id, "zimage.run.completed", began)
     completed = told_events["zimage.run.completed"]
     assert completed["payload"]["accepted"] == completed["payload"]["promised"] == 2
     assert completed["payload"]["letters"] == {"A": 2}
@@ -85,10 +92,10 @@ def test_a_run_tells_its_progress_and_end_and_leaves_its_numbers_and_artifacts(
     assert f"/reports/{run_id}/index.html" in artifact("contact-sheet-618")
 
 
-def test_a_run_that_fails_is_told_with_its_reason_even_before_it_is_opened(workshop: Workshop):
+def test_a_run_that_fails_is_told_with_its_reason_even_before_it_is_opened(workshop: Workshop, began: datetime):
     with pytest.raises(CatalogueError):
         produce(order(workshop, catalogue=str(workshop.folder / "missing.csv"), promotion="everyday"))
-    failed = events_of(workshop, "everyday-unopened", "zimage.run.failed")["zimage.run.failed"]
+    failed = events_of(workshop, "everyday-unopened", "zimage.run.failed", began)["zimage.run.failed"]
     assert "missing.csv" in failed["payload"]["reason"]
 
 
@@ -112,7 +119,7 @@ def called(workshop: Workshop) -> Iterator[Callable[[str], set[str]]]:
 
 
 def test_a_run_that_could_not_make_everything_is_told_once_with_its_reason_and_a_person_is_called(
-    workshop: Workshop, called: Callable[[str], set[str]], monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop, called: Callable[[str], set[str]], began: datetime, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(generate, "retries", 0)
     monkeypatch.setenv("ZIMAGE_BATCH_SIZE", "1")
@@ -120,7 +127,7 @@ def test_a_run_that_could_not_make_everything_is_told_once_with_its_reason_and_a
     with pytest.raises(EngineError):
         produce(order(workshop, engine="fault", scenes=("packshot", "studio")))
     (run,) = rooms(order(workshop)).ledger.runs(1)
-    told_events = events_of(workshop, run.run.run_id, "zimage.run.incomplete")
+    told_events = events_of(workshop, run.run.run_id, "zimage.run.incomplete", began)
     assert told_events["zimage.run.incomplete"]["payload"]["reason"]
     assert "zimage.run.failed" not in told_events
     assert "zimage.run.started" in told_events
