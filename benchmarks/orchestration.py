@@ -4,18 +4,16 @@
     python benchmarks/orchestration.py --images 3600                            # as the figures in RESULTS.md
     python benchmarks/orchestration.py --gpus 4 --seconds 0.5 --images 3600     # and devices that sleep per image
 
-What is counted:
+What is counted, wall time and CPU seconds of the client, with bodies that do nothing on both sides:
 
-    obvious   the wall time of a flow with one mapped task per image for each of three stages whose bodies do nothing:
-              all of it is orchestration
-    ours      the wall time of the flow `produce` over as many shots (extract, plan, make, grade, compare, publish,
-              report; an engine that draws at once, and checks that are asked of one picture for all), less that of the
-              same flow in a process from which Prefect was taken (orchestra/ours.py: calls instead of runs, no
-              artifacts); the least of `--rounds` turns of each; the CPU seconds of the processes too
+    obvious   a flow with one mapped task per image for each of three stages
+    ours      the flow `produce` over as many shots: extract, plan, make, grade, compare, publish, report. It runs once
+              without Prefect and makes everything; then, `--rounds` times, as it is, and every body gives at once what
+              it gave before (orchestra/tape.py), and says again what it said to Prefect
     server    CPU seconds of the server's processes, task runs, and rows of all tables of its SQLite file, counted once
               it has written down what it was told
 
-The ratio is obvious' wall time over ours' orchestration time.
+The ratio is obvious' wall time over the median of ours.
 
 Devices (`--gpus`): a process each with an engine that sleeps so long per image. Their own time is images x seconds /
 devices; wall time is told from the first image begun to the last verdict, and for the whole command.
@@ -34,6 +32,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from orchestra.own_server import Cost, OwnServer, own_server
@@ -71,23 +70,20 @@ def obvious(server: OwnServer, folder: Path, images: int) -> dict[str, Any]:
 def ours(
     server: OwnServer, folder: Path, images: int, settings: Mapping[str, str], given: argparse.Namespace
 ) -> dict[str, float]:
-    """Run our flows with Prefect and without it, in turns; return how much more the least took."""
-    least: dict[str, dict[str, float]] = {}
-    for turn, how in enumerate(("bare",) if given.profile else ("bare", "prefect") * given.rounds):
-        before = server.cost()
-        environment, products = server.environment() | settings, images // len(SCENES)
-        place = new_workplace(folder / f"{how}{turn}", environment, products=products, calls="1")
-        profiled = [given.profile] if given.profile else []
-        took = place.run("ours", how, json.dumps(place.order()), *profiled)
-        print(
-            f"ours, {how:<28} {took['wall_s']:7.1f} s wall, {took['cpu_s']:.1f} CPU-s in the client; {made(place)}",
-            flush=True,
-        )
-        if how == "prefect":
-            told("ours", server.cost().since(before), images)
-        known = least.setdefault(how, took)
-        least[how] = {key: min(known[key], took[key]) for key in known}
-    return {} if given.profile else {key: least["prefect"][key] - least["bare"][key] for key in ("wall_s", "cpu_s")}
+    """Run our flows with bodies that do nothing, some times; return the median of what they took."""
+    before = server.cost()
+    environment, products = server.environment() | settings, images // len(SCENES)
+    place = new_workplace(folder / "ours", environment, products=products, calls="1")
+    how = ("profile", given.profile) if given.profile else (str(given.rounds),)
+    took = place.run("ours", json.dumps(place.order()), *how)
+    print(f"ours without Prefect: {took['bare']['wall_s']:.1f} s wall; {made(place)}", flush=True)
+    rounds: list[dict[str, float]] = took["rounds"]
+    if not rounds:
+        return {}
+    told("ours", server.cost().since(before).shared(len(rounds)), images)
+    for key, unit in (("wall_s", "s wall"), ("cpu_s", "CPU-s in the client")):
+        print(f"{'':<34} {', '.join(f'{one[key]:.1f}' for one in rounds)} {unit}", flush=True)
+    return {key: median(one[key] for one in rounds) for key in rounds[0]}
 
 
 def made(place: Workplace) -> str:
@@ -191,7 +187,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5, help="how long a device sleeps per image")
     parser.add_argument("--publish", action="store_true", help="let the devices' command publish as well")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="ZIMAGE_NAME for our flows")
-    parser.add_argument("--rounds", type=int, default=2, help="turns of our flows with Prefect and without it")
+    parser.add_argument("--rounds", type=int, default=3, help="how often our flows run with Prefect")
     parser.add_argument("--only", choices=("obvious", "ours", "devices"), help="one part alone")
     parser.add_argument("--profile", default="", help="write cProfile's figures of our flows without Prefect, no more")
     given = parser.parse_args()
@@ -204,8 +200,6 @@ def main() -> None:
         with own_server(folder) as server:
             least = obvious(server, folder, compared) if "obvious" in parts else None
             most = ours(server, folder, compared, settings, given) if "ours" in parts else None
-            if most:
-                print(f"our orchestration {most['wall_s']:.1f} s wall, {most['cpu_s']:.1f} CPU-s in the client")
             if least and most:
                 print(
                     f"{least['wall_s'] / most['wall_s']:.1f} times less orchestration by the clock, "

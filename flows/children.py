@@ -7,7 +7,8 @@ still missing is asked of the ledger and of nobody else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from prefect import Flow, Task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.runtime import flow_run as this_flow_run
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Pending
 
 from zimage_core import clock
@@ -30,6 +32,17 @@ def child_run(flow: Flow[Any, Any], name: str, parameters: Mapping[str, object])
             parent_task_run_id=place_below(client, f"{flow.name} {name}"),
             state=Pending(),
         )
+
+
+@contextmanager
+def silent_heart() -> Iterator[None]:
+    """Let flow runs that are carried out meanwhile, under the one that runs here, send no heartbeats of their own.
+
+    The heartbeat of the run above them says that this process lives. Prefect waits for a heartbeat's thread when a run
+    ends, and the thread sleeps a second at a time (`prefect.flow_engine._send_heartbeats`): a second a shard.
+    """
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 def place_below(client: SyncPrefectClient, name: str) -> UUID | None:

@@ -8,6 +8,7 @@ from typing import cast
 from prefect import flow
 from prefect.states import Completed
 
+from flows.children import silent_heart
 from flows.devices import produce_on_devices
 from flows.hand_over import ask_for_review
 from flows.plan import forecast_only
@@ -64,7 +65,8 @@ def produce(order: ProductionOrder) -> str | None:
     compare_products(order, run_id)
     failed = [*reasons, f"{left} of them are not at their end in the ledger."][: max(1, len(reasons))] if left else []
     if order.publish and not failed:
-        publish(order, run_id)
+        with silent_heart():
+            publish(order, run_id)
     report(order, run_id)
     close_run(order, run_id, failed)
     if failed:

@@ -14,7 +14,7 @@ from prefect.flow_engine import run_flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.children import child_run
+from flows.children import child_run, silent_heart
 from tasks.alike import compare_scenes
 from tasks.budget import ensure_budget
 from tasks.drain import draining, told_to_end
@@ -67,7 +67,8 @@ def make_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str, *
     """Carry the shard out in this process, under the flow run that runs here; return how it ended."""
     given = {"order": order, "run_id": run_id, "shard_id": shard_id, "label": label, "leased": leased}
     flow_run = child_run(produce_shard, label, given)
-    return cast("State[int]", run_flow(produce_shard, flow_run=flow_run, parameters=given, return_type="state"))
+    with silent_heart():
+        return cast("State[int]", run_flow(produce_shard, flow_run=flow_run, parameters=given, return_type="state"))
 
 
 def _round(

@@ -1,15 +1,15 @@
-"""Our flows over an order, in a process of its own: as they are, or `bare`: the same code with Prefect taken out of it.
+"""Our flows over an order, in a process of its own: once without Prefect, then with it and bodies that do nothing.
 
-    python -m orchestra.ours prefect|bare ORDER_AS_JSON [PROFILE_FILE]
+    python -m orchestra.ours ORDER_AS_JSON ROUNDS
+    python -m orchestra.ours ORDER_AS_JSON profile FILE
 
-In both the checks of grading are asked of one picture, and its findings stand for all others: 40 ms of pixels an image
-would hide what is measured. Everything else is done as always.
+First the flows make everything, without Prefect: a task called is its function called; a task submitted is its function
+in a pool of as many threads; a subflow is its function called; artifacts and events are not made. What every body gives
+is kept (see `tape`). Then they run again as they are, so many times, and every body gives at once what it gave before.
 
-Bare means: a task called is its function called; a task submitted is its function in a pool of as many threads; a
-subflow is its function called; artifacts and events are not made. All else (ledger, store, engine, grading, threads,
-their order) is what the flows say. So the difference of the two is what Prefect costs, and nothing else.
+The checks of grading are asked of one picture, and its findings stand for all others: pixels are of no interest here.
 
-With a profile file (bare alone) all of it happens in one thread, so that the profile shows all of it.
+With `profile` all of the first run happens in one thread, so that the profile shows all of it, and nothing follows.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import prefect.artifacts
-import prefect.events
+from orchestra.tape import Tape
 from prefect import Flow, Task
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -76,9 +77,9 @@ def done(function: Any, args: Any, kwargs: Any) -> Answer:
     return Answer(work)
 
 
-def without_prefect(*, one_thread: bool) -> None:
-    """Take Prefect out of this process."""
-    pool = ThreadPoolExecutor(THREADS)
+@contextmanager
+def without_prefect(*, one_thread: bool) -> Iterator[None]:
+    """Take Prefect out of this process while the body runs."""
 
     def called(self: Any, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
         return done(self.fn, args, kwargs).state if return_state else self.fn(*args, **kwargs)
@@ -92,22 +93,17 @@ def without_prefect(*, one_thread: bool) -> None:
     def run_here(flow: Any, *, flow_run: Any, parameters: dict[str, Any], return_type: str) -> Any:
         return called(flow, return_state=True, **parameters)
 
-    for owner, name, instead in (
-        (Task, "__call__", called),
-        (Task, "submit", submitted),
-        (Flow, "__call__", called),
-        (ThreadPoolTaskRunner, "submit", handed_over),
-        (flows.shard, "run_flow", run_here),
-        (flows.shard, "child_run", lambda *_: None),
-    ):
-        patch.object(owner, name, instead).start()
-    told = {getattr(prefect.artifacts, name) for name in dir(prefect.artifacts) if name.endswith("_artifact")}
-    told.add(prefect.events.emit_event)
-    for name, module in list(sys.modules.items()):
-        if name.startswith(("tasks.", "flows.")):
-            for word, thing in list(vars(module).items()):
-                if callable(thing) and thing.__hash__ and thing in told:
-                    patch.object(module, word, lambda *_, **__: None).start()
+    with ThreadPoolExecutor(THREADS) as pool, ExitStack() as stack:
+        for owner, name, instead in (
+            (Task, "__call__", called),
+            (Task, "submit", submitted),
+            (Flow, "__call__", called),
+            (ThreadPoolTaskRunner, "submit", handed_over),
+            (flows.shard, "run_flow", run_here),
+            (flows.shard, "child_run", lambda *_: None),
+        ):
+            stack.enter_context(patch.object(owner, name, instead))
+        yield
 
 
 def judge_one_for_all() -> None:
@@ -125,23 +121,41 @@ def judge_one_for_all() -> None:
     patch.object(tasks.grade, "grade_attempt", as_the_first).start()
 
 
+def timed(order: ProductionOrder) -> dict[str, float]:
+    """Carry the order out; return how long it took by the clock and in CPU seconds."""
+    start_s, start_cpu_s = elapsed_s(), time.process_time()
+    produce(order)
+    return {"wall_s": elapsed_s() - start_s, "cpu_s": time.process_time() - start_cpu_s}
+
+
+def profiled(order: ProductionOrder, path: str) -> dict[str, float]:
+    """Carry the order out without Prefect and write down where the time went."""
+    profile = cProfile.Profile()
+    with Tape().recording(), without_prefect(one_thread=True):
+        profile.enable()
+        took = timed(order)
+        profile.disable()
+    profile.dump_stats(path)
+    return took
+
+
 def main() -> None:
-    """Run the order and print how long it took."""
-    if sys.argv[1] == "bare":
-        without_prefect(one_thread=len(sys.argv) > 3)
-    order = ProductionOrder(**json.loads(sys.argv[2]))
-    profile = cProfile.Profile() if len(sys.argv) > 3 else None
-    if profile is None:
-        judge_one_for_all()
+    """Run the order and print how long it took without Prefect, and each time with Prefect alone."""
+    order = ProductionOrder(**json.loads(sys.argv[1]))
     with opened_rooms():
-        start_s, start_cpu_s = elapsed_s(), time.process_time()
-        if profile:
-            profile.enable()
-        produce(order)
-        if profile:
-            profile.disable()
-            profile.dump_stats(sys.argv[3])
-        print(json.dumps({"wall_s": elapsed_s() - start_s, "cpu_s": time.process_time() - start_cpu_s}), flush=True)
+        if sys.argv[2] == "profile":
+            bare, rounds = profiled(order, sys.argv[3]), []
+        else:
+            judge_one_for_all()
+            tape, rounds = Tape(), []
+            with tape.recording(), without_prefect(one_thread=False):
+                bare = timed(order)
+            for _ in range(int(sys.argv[2])):
+                with tape.playing():
+                    rounds.append(timed(order))
+                if left := tape.unplayed():
+                    raise SystemExit(f"These bodies were not called again: {', '.join(left[:5])}.")
+    print(json.dumps({"bare": bare, "rounds": rounds}))
     sys.stdout.flush()
     os._exit(0)  # pools of threads are of no more use
 

@@ -51,6 +51,11 @@ class Cost:
             {table: count for table, count in added.items() if count},
         )
 
+    def shared(self, times: int) -> Cost:
+        """Return the part of one of so many equal things."""
+        rows = {table: round(count / times) for table, count in self.rows.items()}
+        return Cost(self.cpu_s / times, round(self.task_runs / times), round(self.flow_runs / times), rows)
+
 
 @dataclass(frozen=True)
 class OwnServer:
