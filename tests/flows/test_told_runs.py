@@ -92,6 +92,17 @@ def test_a_run_tells_its_progress_and_end_and_leaves_its_numbers_and_artifacts(
     assert f"/reports/{run_id}/index.html" in artifact("contact-sheet-618")
 
 
+def test_of_a_run_and_its_parts_in_one_process_only_the_run_sends_heartbeats(workshop: Workshop, began: datetime):
+    run_id = produce(order(workshop))
+    events_of(workshop, run_id, "zimage.run.completed", began)
+    asked = {
+        "filter": {"event": {"name": ["prefect.flow-run.heartbeat"]}, "occurred": {"since": began.isoformat()}},
+        "limit": 50,
+    }
+    found = httpx.post(f"{workshop.environment['PREFECT_API_URL']}/events/filter", json=asked, timeout=10).json()
+    assert {event["resource"]["prefect.resource.name"] for event in found["events"]} == {"618 · catalogue.csv"}
+
+
 def test_a_run_that_fails_is_told_with_its_reason_even_before_it_is_opened(workshop: Workshop, began: datetime):
     with pytest.raises(CatalogueError):
         produce(order(workshop, catalogue=str(workshop.folder / "missing.csv"), promotion="everyday"))
