@@ -60,7 +60,8 @@ def produce(order: ProductionOrder) -> str | None:
     if order.only == "C":
         ask_again(order, run_id)
     fix_experience(order, run_id)
-    reasons = make_shards(order, run_id)
+    with silent_heart():
+        reasons = make_shards(order, run_id)
     left = len(unfinished_shards(order, run_id))
     compare_products(order, run_id)
     failed = [*reasons, f"{left} of them are not at their end in the ledger."][: max(1, len(reasons))] if left else []

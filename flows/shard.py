@@ -14,7 +14,7 @@ from prefect.flow_engine import run_flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.children import child_run, silent_heart
+from flows.children import child_run
 from tasks.alike import compare_scenes
 from tasks.budget import ensure_budget
 from tasks.drain import draining, told_to_end
@@ -24,7 +24,7 @@ from tasks.grade import any_made, grade, ungraded_shots
 from tasks.lease import shard_lease
 from tasks.order import ProductionOrder
 from tasks.progress import shard_progress
-from tasks.runtime import WORKERS, batch_label, resident_engine, rooms, sentence_of, shares_of, unfinished_shots
+from tasks.runtime import WORKERS, batch_label, end_shard, resident_engine, sentence_of, shares_of, unfinished_shots
 from zimage_core.errors import EngineError
 
 FAILED_SHARES_IN_A_ROW = 3
@@ -67,8 +67,7 @@ def make_shard(order: ProductionOrder, run_id: str, shard_id: str, label: str, *
     """Carry the shard out in this process, under the flow run that runs here; return how it ended."""
     given = {"order": order, "run_id": run_id, "shard_id": shard_id, "label": label, "leased": leased}
     flow_run = child_run(produce_shard, label, given)
-    with silent_heart():
-        return cast("State[int]", run_flow(produce_shard, flow_run=flow_run, parameters=given, return_type="state"))
+    return cast("State[int]", run_flow(produce_shard, flow_run=flow_run, parameters=given, return_type="state"))
 
 
 def _round(
@@ -183,5 +182,5 @@ def _account(order: ProductionOrder, run_id: str, shard_id: str, failed: dict[st
             f"{len(open_shots)} of {promised} shots could not be made for now ({why}). "
             "The others are kept; run again and only these are tried."
         )
-    rooms(order).ledger.end_shard(run_id, shard_id)
+    end_shard(order, run_id, shard_id)
     return promised

@@ -231,6 +231,11 @@ def unfinished_shots(order: ProductionOrder, run_id: str, shard_id: str) -> tupl
     return [promise.shot.shot_id for promise, standing in found if standing.needs != "nothing"], len(found)
 
 
+def end_shard(order: ProductionOrder, run_id: str, shard_id: str) -> None:
+    """Write down that every shot of a shard has come to its end, as things stand."""
+    rooms(order).ledger.end_shard(run_id, shard_id)
+
+
 def unfinished_shards(order: ProductionOrder, run_id: str) -> list[str]:
     """Return the shards of a run in which something still has to be made, graded or compared, in order."""
     return rooms(order).ledger.open_shards(run_id)

@@ -23,8 +23,8 @@ import prefect.artifacts
 import prefect.events
 from prefect import Task
 
-FLOWS = ("flows.produce", "flows.shard", "flows.publish")
-"""The sentences: what they call of `tasks` are bodies."""
+FLOWS = ("flows.produce", "flows.shard", "flows.publish", "tasks.progress")
+"""The sentences, and the context that moves a shard's bar: what they call of `tasks` are bodies."""
 
 LIVE = frozenset({"rooms", "resident_engine", "told_to_end"})
 """These give opened rooms, an engine, a signal: nothing that could be kept."""
