@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +30,7 @@ def child_run(flow: Flow[Any, Any], name: str, parameters: Mapping[str, object])
             flow,
             name=name,
             parameters=flow.serialize_parameters(dict(parameters)),
-            parent_task_run_id=place_below(client, f"{flow.name} {name}"),
+            parent_task_run_id=_common_place(this_flow_run.get_id(), flow.name),
             state=Pending(),
         )
 
@@ -46,7 +47,7 @@ def silent_heart() -> Iterator[None]:
 
 
 def place_below(client: SyncPrefectClient, name: str) -> UUID | None:
-    """Return a task run of the flow run that runs here, as Prefect's place for a child; None outside of any."""
+    """Make a task run of the flow run that runs here, as Prefect's place for a child; None outside of any."""
     parent_id = this_flow_run.get_id()
     if parent_id is None:
         return None
@@ -56,5 +57,16 @@ def place_below(client: SyncPrefectClient, name: str) -> UUID | None:
     return place.id
 
 
+@lru_cache(maxsize=8)
+def _common_place(parent_id: str | None, name: str) -> UUID | None:
+    """Return the place of all children that one flow has under a flow run in this process, made once.
+
+    Making one is the request that a server on SQLite refuses most often (it reads before it writes, and another writer
+    may come between), and Prefect's client asks again two seconds later: too long for each of a run's shards.
+    """
+    with get_client(sync_client=True) as client:
+        return place_below(client, name) if parent_id is not None else None
+
+
 def _place() -> None:
-    """Stand in the parent's graph where the child is; never called."""
+    """Stand in the parent's graph where its children are; never called."""
