@@ -24,13 +24,11 @@ from prefect.states import Cancelled, Cancelling, Crashed, Scheduled
 
 from flows.children import place_below
 from flows.shard import produce_shard
+from tasks.devices import SHARD_DEPLOYMENT
 from tasks.order import ProductionOrder
 from tasks.runtime import rooms, unfinished_shards
 from zimage_core import clock
 from zimage_core.errors import ConfigurationError
-
-DEPLOYMENT = f"{produce_shard.name}/{produce_shard.name}"
-"""The deployment of prefect.yaml whose runs the workers of the gpu pool take."""
 
 LOOK_EVERY_S = 2.0
 """A shard takes minutes; one question about all of them costs the server some milliseconds."""
@@ -204,9 +202,9 @@ def _created(flow_run: FlowRun) -> datetime:
 
 def _deployment(client: SyncPrefectClient) -> UUID:
     try:
-        return client.read_deployment_by_name(DEPLOYMENT).id
+        return client.read_deployment_by_name(SHARD_DEPLOYMENT).id
     except ObjectNotFound:
         raise ConfigurationError(
-            f"Shards are to be made by workers, and this Prefect server has no deployment {DEPLOYMENT}; run "
+            f"Shards are to be made by workers, and this Prefect server has no deployment {SHARD_DEPLOYMENT}; run "
             "`zimage setup` and `prefect deploy --all --no-prompt`, or choose --runner here."
         ) from None

@@ -12,7 +12,7 @@ from typing import Final
 from prefect.artifacts import create_markdown_artifact
 
 from tasks.budget import reached_sentence
-from tasks.devices import devices_of
+from tasks.devices import shards_at_a_time
 from tasks.events import DEADLINE_AT_RISK, emit
 from tasks.order import ProductionOrder
 from tasks.runtime import artifact_key, resident_engine, rooms
@@ -178,7 +178,7 @@ def _outlook(order: ProductionOrder, left: Sequence[SceneLeft], course: RunCours
     if history.shots >= TRIES_WORTH:
         lately = f"{history.pictures:,} pictures of {history.shots:,} shots lately"
         believed = Tries(max(1.0, history.pictures / history.shots), lately)
-    devices = course.workers or len(devices_of(order)) or 1
+    devices = course.workers or shards_at_a_time(order)
     return outlook(
         left,
         pace_of(course.pictures, course.seconds, devices, seconds_per_image=seconds, told_by=told_by),

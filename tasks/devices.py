@@ -6,6 +6,12 @@ A device decides how fast pictures are made and never which: no id is made of it
 from __future__ import annotations
 
 import logging
+from typing import Final
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
 
 from tasks.order import ProductionOrder
 from zimage_core.engines.base import Engine
@@ -18,6 +24,9 @@ log = logging.getLogger("zimage_core.tasks")
 DEVICE = "device"
 """The option by which an engine is told its device."""
 
+SHARD_DEPLOYMENT: Final = "produce-shard/produce-shard"
+"""The deployment of prefect.yaml whose runs the workers of the gpu pool take."""
+
 
 def devices_of(order: ProductionOrder) -> tuple[str, ...]:
     """Return the devices this order's engine works on side by side; empty when there is nothing to share out.
@@ -26,6 +35,25 @@ def devices_of(order: ProductionOrder) -> tuple[str, ...]:
     """
     named = _devices(order.settings())
     return named if len(named) > 1 else ()
+
+
+def shards_at_a_time(order: ProductionOrder) -> int:
+    """Return how many shards of this order are made side by side: one per device here, or as many as its pool lets in.
+
+    Where a pool has no limit, or its server cannot be asked, one is counted: a forecast then promises too little.
+    """
+    if order.settings().runner != "pool":
+        return len(devices_of(order)) or 1
+    if PREFECT_API_URL.value() is None:
+        return 1
+    try:
+        with get_client(sync_client=True) as client:
+            pool = client.read_deployment_by_name(SHARD_DEPLOYMENT).work_pool_name
+            limit = client.read_work_pool(pool).concurrency_limit if pool else None
+    except (ObjectNotFound, PrefectHTTPStatusError, httpx.TransportError) as error:
+        log.info("How many shards the pool takes at a time is not known: %s", error)
+        return 1
+    return limit or 1
 
 
 def on_device(order: ProductionOrder, device: str) -> ProductionOrder:

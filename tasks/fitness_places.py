@@ -15,6 +15,7 @@ import prefect
 from prefect.settings import get_current_settings
 from sqlalchemy import make_url
 
+from tasks.devices import SHARD_DEPLOYMENT
 from tasks.fitness import Advice
 from zimage_core import clock
 from zimage_core.errors import ConfigurationError, LedgerError, StorageError, ZImageError
@@ -29,7 +30,7 @@ ANSWER_S: Final = 10.0
 MAX_SKEW_S: Final = 15.0
 """A quarter of the default lease (60 s): a worker whose clock is further ahead might take over a shard that lives."""
 
-DEPLOYMENTS: Final = ("produce/produce", "produce-shard/produce-shard")
+DEPLOYMENTS: Final = ("produce/produce", SHARD_DEPLOYMENT)
 POOLS: Final = ("cpu", "gpu")
 
 RECORDER_BATCH: Final = 50

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from tasks.budget import planned_sentence
 from tasks.deadline import planned_outlook, settle, show
-from tasks.devices import devices_of
+from tasks.devices import shards_at_a_time
 from tasks.events import RUN_PLANNED, emit
 from tasks.extract import Extracted
 from tasks.order import ProductionOrder
@@ -107,5 +107,5 @@ def _most_valuable_first(extracted: Extracted) -> Iterator[Product]:
 
 def _shard_size(order: ProductionOrder, extracted: Extracted, scenes: int) -> int:
     """Return the configured size of a shard, or a smaller one where every device should have its share of a run."""
-    at_most, devices = order.settings().shard_size, max(1, len(devices_of(order)))
+    at_most, devices = order.settings().shard_size, shards_at_a_time(order)
     return shard_size_for(extracted.product_count * scenes, devices, at_most=at_most, together=scenes)

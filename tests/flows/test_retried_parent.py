@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry, Completed
@@ -46,6 +47,13 @@ def test_a_retried_parent_makes_the_shard_that_failed_and_takes_no_other_for_it(
         assert "1 of 2 shards are not finished" in str(first.message)
         client.set_flow_run_state(created.id, AwaitingRetry(), force=True)  # the button Retry of the UI
         second = carried_out(client.read_flow_run(created.id))
+        below = FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [created.id]}})
+        shards = [run for run in client.read_flow_runs(flow_run_filter=below) if "·" in run.name]
+    assert sorted((run.name, run.state_name) for run in shards) == [
+        ("everyday · LIP-1", "Completed"),
+        ("everyday · LIP-1", "Failed"),
+        ("everyday · MUG-1", "Completed"),
+    ], "each is shown under the run, the failed one beside the one that made up for it"
     assert second.is_completed(), second.message
     assert second.message == "2 shots: 2 accepted."
     assert {place[0] for place in workshop.live("everyday")} == {"MUG-1", "LIP-1"}

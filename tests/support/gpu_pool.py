@@ -29,13 +29,14 @@ class GpuPool:
     name: str
     api: str
     shop: Workshop
+    limit: int | None = None
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def deploy(self, **environment: str) -> None:
         """Make the pool and let produce-shard be carried out there."""
         step = "prefect.deployments.steps.set_working_directory"
         with get_client(sync_client=True) as client:
-            client.create_work_pool(WorkPoolCreate(name=self.name, type="process"))
+            client.create_work_pool(WorkPoolCreate(name=self.name, type="process", concurrency_limit=self.limit))
             client.create_deployment(
                 flow_id=client.create_flow(produce_shard),
                 name=produce_shard.name,
