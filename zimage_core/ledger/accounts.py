@@ -99,14 +99,16 @@ class ShardCount:
     letters: Counter[str]
 
 
-def shard_versions(connection: Connection, run_id: str) -> dict[str, tuple[int, ...]]:
-    """Return for each shard how many rows decide where its shots stand.
+def shard_versions(connection: Connection, run_id: str, shard_id: str | None = None) -> dict[str, tuple[int, ...]]:
+    """Return for each shard of a run, or for one, how many rows decide where its shots stand.
 
     Rows are only ever added, so an equal count means that nothing has happened since: far cheaper than a new walk.
     """
     promise, attempt, failed = schema.promise, schema.attempt, schema.engine_failure
     verdict, decision, left_out = schema.verdict, schema.decision, schema.left_out
     mine = promise.c.run_id == run_id
+    if shard_id is not None:
+        mine &= promise.c.shard_id == shard_id
     per_shard = select(promise.c.shard_id, func.count()).where(mine).group_by(promise.c.shard_id)
     questions = (
         per_shard,
@@ -119,7 +121,7 @@ def shard_versions(connection: Connection, run_id: str) -> dict[str, tuple[int, 
         per_shard.join(left_out, (left_out.c.run_id == run_id) & (left_out.c.shot_id == promise.c.shot_id)),
     )
     answers = [{row[0]: row[1] for row in connection.execute(question)} for question in questions]
-    return {shard_id: tuple(answer.get(shard_id, 0) for answer in answers) for shard_id in answers[0]}
+    return {shard: tuple(answer.get(shard, 0) for answer in answers) for shard in answers[0]}
 
 
 def count_shard(connection: Connection, run_id: str, shard_id: str) -> ShardCount:
@@ -167,7 +169,7 @@ ENDED = "shard_ended"
 
 def ended_mark(connection: Connection, run_id: str, shard_id: str) -> str:
     """Return the detail of the event that this shard is at its end as it stands."""
-    return f"{shard_id} {'.'.join(map(str, shard_versions(connection, run_id)[shard_id]))}"
+    return f"{shard_id} {'.'.join(map(str, shard_versions(connection, run_id, shard_id)[shard_id]))}"
 
 
 def open_shards(connection: Connection, run_id: str) -> list[str]:
