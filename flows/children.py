@@ -36,7 +36,7 @@ def child_run(flow: Flow[Any, Any], name: str, parameters: Mapping[str, object])
 
 
 @contextmanager
-def silent_heart() -> Iterator[None]:
+def without_heartbeats() -> Iterator[None]:
     """Let flow runs that are carried out meanwhile, under the one that runs here, send no heartbeats of their own.
 
     The heartbeat of the run above them says that this process lives. Prefect waits for a heartbeat's thread when a run
@@ -59,13 +59,15 @@ def place_below(client: SyncPrefectClient, name: str) -> UUID | None:
 
 @lru_cache(maxsize=8)
 def _common_place(parent_id: str | None, name: str) -> UUID | None:
-    """Return the place of all children that one flow has under a flow run in this process, made once.
+    """Return the place of all children that one flow has under a flow run in this process, made once; None for none.
 
     Making one is the request that a server on SQLite refuses most often (it reads before it writes, and another writer
     may come between), and Prefect's client asks again two seconds later: too long for each of a run's shards.
     """
+    if parent_id is None:
+        return None
     with get_client(sync_client=True) as client:
-        return place_below(client, name) if parent_id is not None else None
+        return place_below(client, name)
 
 
 def _place() -> None:

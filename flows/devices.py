@@ -24,7 +24,7 @@ from prefect.flow_engine import run_flow
 from prefect.states import Crashed, Failed
 
 from flows import device_process
-from flows.children import child_run, silent_heart
+from flows.children import child_run, without_heartbeats
 from flows.quiet import is_calm
 from flows.shard import make_shard
 from tasks.devices import on_device
@@ -74,7 +74,7 @@ def produce_device(order: ProductionOrder, run_id: str, device: str, place: int,
                     resident_engine(here)
                 except ZImageError as error:
                     return _failed(error)
-                with silent_heart():
+                with without_heartbeats():
                     state = make_shard(here, run_id, shard_id, labels[shard_id], leased=True)
             if state.is_completed():
                 finished += 1

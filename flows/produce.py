@@ -8,7 +8,7 @@ from typing import cast
 from prefect import flow
 from prefect.states import Completed
 
-from flows.children import silent_heart
+from flows.children import without_heartbeats
 from flows.devices import produce_on_devices
 from flows.hand_over import ask_for_review
 from flows.plan import forecast_only
@@ -60,13 +60,13 @@ def produce(order: ProductionOrder) -> str | None:
     if order.only == "C":
         ask_again(order, run_id)
     fix_experience(order, run_id)
-    with silent_heart():
+    with without_heartbeats():
         reasons = make_shards(order, run_id)
     left = len(unfinished_shards(order, run_id))
     compare_products(order, run_id)
     failed = [*reasons, f"{left} of them are not at their end in the ledger."][: max(1, len(reasons))] if left else []
     if order.publish and not failed:
-        with silent_heart():
+        with without_heartbeats():
             publish(order, run_id)
     report(order, run_id)
     close_run(order, run_id, failed)

@@ -131,7 +131,7 @@ def timed(order: ProductionOrder) -> dict[str, float]:
 def profiled(order: ProductionOrder, path: str) -> dict[str, float]:
     """Carry the order out without Prefect and write down where the time went."""
     profile = cProfile.Profile()
-    with Tape().recording(), without_prefect(one_thread=True):
+    with Tape().recording(), without_prefect(one_thread=True):  # a tape hears what is said to Prefect: nothing is sent
         profile.enable()
         took = timed(order)
         profile.disable()
