@@ -7,6 +7,7 @@ missing=()
 
 # fc-list is not always installed, so fonts are looked for as files
 have_fonts() { compgen -G '/usr/share/fonts/opentype/noto/NotoSansCJK-*.ttc' >/dev/null; }
+have_postgresql() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null; }
 have_chinese() { tesseract --list-langs 2>/dev/null | grep -qx chi_sim; }
 
 have_fonts || missing+=(fonts-noto-cjk)
@@ -16,6 +17,7 @@ if [ "$purpose" = test ]; then
     command -v chromium >/dev/null || missing+=(chromium)
     command -v openssl >/dev/null || missing+=(openssl) # a time stamp service
     command -v g++ >/dev/null || missing+=(g++) # torch.compile on the CPU
+    have_postgresql || missing+=(postgresql)
     command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server)
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0

@@ -7,11 +7,12 @@ the flow run, its deployment and its work pool where the event is emitted inside
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Final
 
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.events import emit_event
+from prefect.events import Event, emit_event
 from prefect.settings import get_current_settings
 
 import tasks.log_context  # noqa: F401 - every process of a run comes by here: its log lines say what they are about
@@ -46,6 +47,13 @@ EVENTS: Final = (
 )
 """Every name that is ever emitted; automations may rest on these and no others."""
 
+COURSE: Final = frozenset({RUN_STARTED, RUN_PROGRESS, RUN_COMPLETED, RUN_INCOMPLETE, RUN_FAILED})
+"""What a run's silence is measured from and ended by; each follows the one before it, as the server must take them."""
+
+_lock = threading.Lock()
+_before: dict[str, Event] = {}
+"""The last of COURSE that this process has sent, by run."""
+
 
 def emit(name: str, order: ProductionOrder, run_id: str, **payload: object) -> bool:
     """Send an event about a run and return whether it is on its way; never raises, never waits for the server.
@@ -57,6 +65,22 @@ def emit(name: str, order: ProductionOrder, run_id: str, **payload: object) -> b
         log.debug("%s of run %s is not sent: no Prefect server is configured.", name, run_id)
         return False
     try:
+        sent = _send(name, order, run_id, _plain({"run_id": run_id, "promotion": order.promotion} | payload))
+    except Exception as error:  # noqa: BLE001 - news of a run must never end it
+        log.warning("The event %s of run %s could not be sent: %s: %s", name, run_id, type(error).__name__, error)
+        return False
+    if sent is None:
+        log.warning("The event %s of run %s could not be sent; Prefect's own log says why.", name, run_id)
+    return sent is not None
+
+
+def _send(name: str, order: ProductionOrder, run_id: str, payload: dict[str, object]) -> Event | None:
+    """Hand an event to Prefect's worker, saying which of the run's course it follows.
+
+    A server handles two events at a time. An end that is handled before the start, or before the last progress, a
+    moment earlier would leave a silence behind that nothing ends: a false alarm about a run that is done.
+    """
+    with _lock:
         sent = emit_event(
             event=name,
             resource={
@@ -71,14 +95,12 @@ def emit(name: str, order: ProductionOrder, run_id: str, **payload: object) -> b
                     "prefect.resource.role": "promotion",
                 }
             ],
-            payload=_plain({"run_id": run_id, "promotion": order.promotion} | payload),
+            payload=payload,
+            follows=_before.get(run_id) if name in COURSE else None,
         )
-    except Exception as error:  # noqa: BLE001 - news of a run must never end it
-        log.warning("The event %s of run %s could not be sent: %s: %s", name, run_id, type(error).__name__, error)
-        return False
-    if sent is None:
-        log.warning("The event %s of run %s could not be sent; Prefect's own log says why.", name, run_id)
-    return sent is not None
+        if sent is not None and name in COURSE:
+            _before[run_id] = sent
+    return sent
 
 
 def _plain(payload: Mapping[str, object]) -> dict[str, object]:

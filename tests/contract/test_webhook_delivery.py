@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_servers import Answer, closed_port, serving
+from free_ports import free_port
+from small_servers import Answer, serving
 from standing_clock import StandingClock
 from webhook_receiver import OLD_SECRET, SECRET, TAKEN, WebhookReceiver, receiving
 
@@ -96,7 +97,7 @@ def test_whatever_a_receiver_does_wrong_it_is_told_again_later(
 
 
 def test_a_receiver_that_is_not_there_is_told_again_later(ledger: Ledger, clock: StandingClock) -> None:
-    with sending(f"http://127.0.0.1:{closed_port()}/") as sender:
+    with sending(f"http://127.0.0.1:{free_port()}/") as sender:
         told(ledger, sender)
         assert send(ledger, sender, clock, wait_s=0.0) == {"failed": 1}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from free_ports import free_port
 from gpu_pool import GpuPool
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from small_servers import closed_port
 from workshop import MUG, Workshop
 
 from tasks.deadline import planned_outlook
@@ -53,7 +53,7 @@ def test_a_pool_of_which_nothing_is_known_is_reckoned_with_as_one(on_pool: Works
     deployed(on_pool, prefect_server, None)
     assert shards_at_a_time(ORDER) == 1
     assert list(shard_sizes()) == [8]
-    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{closed_port()}/api"}):
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
         assert shards_at_a_time(ORDER) == 1
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         assert shards_at_a_time(ORDER) == 1

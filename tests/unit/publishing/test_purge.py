@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
-from small_servers import Answer, Seen, closed_port, in_turn, serving
+from small_servers import Answer, Seen, in_turn, serving
 
 from zimage_core.errors import ConfigurationError, PublishError
 from zimage_core.publishing.manifest import ManifestEntry, build_manifest
@@ -84,7 +85,7 @@ def _entry_b() -> ManifestEntry:
 
 def test_a_purge_that_fails_is_told_and_the_release_stays(store: LocalStore, caplog: pytest.LogCaptureFixture) -> None:
     before = current_release(store, "618")
-    purge = HttpPurge(f"http://127.0.0.1:{closed_port()}/purge", SecretStr(KEY), sleep=lambda _: None)
+    purge = HttpPurge(f"http://127.0.0.1:{free_port()}/purge", SecretStr(KEY), sleep=lambda _: None)
     outcome = purge_switch(purge, store, "618")
     assert not outcome.is_done
     assert "zimage releases 618 --purge" in outcome.sentence

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
 from zimage_core.errors import ConfigurationError
@@ -80,9 +80,7 @@ def test_every_run_keeps_a_file_and_old_ones_go(tmp_path: Path):
 
 
 def test_a_port_answers_every_scrape_anew():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     runs = [RunMetrics("r1", "618", TALLY, NOW)]
     answer_prometheus("127.0.0.1", port, lambda: runs)
     url = f"http://127.0.0.1:{port}/metrics"

@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from free_ports import free_port
 from pydantic import SecretStr
 from s3_on_moto import ACCESS_KEY, SECRET_KEY, address_in
 from s3_server import BUCKET, Manners, S3Server
-from small_servers import closed_port
 
 from zimage_core.errors import ObjectMissing, ObjectRefused, StorageError, StoreRefused
 from zimage_core.storage import BucketAddress, ObstoreStore, S3Store, Store
@@ -83,7 +83,7 @@ def test_a_clock_that_is_off(client: Client) -> None:
 
 @CLIENTS
 def test_an_endpoint_nobody_answers_at_may_answer_later(client: Client) -> None:
-    error = refused(client, address_in(f"http://127.0.0.1:{closed_port()}", BUCKET, provider="aws", timeout_s=1))
+    error = refused(client, address_in(f"http://127.0.0.1:{free_port()}", BUCKET, provider="aws", timeout_s=1))
     assert error.retryable
     assert "Is ZIMAGE_PUBLISH_ENDPOINT right, and the network up?" in str(error)
 

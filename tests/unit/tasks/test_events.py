@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from datetime import UTC, datetime
 
 import httpx
+from free_ports import free_port
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -17,13 +17,13 @@ from tasks.order import ProductionOrder
 ORDER = ProductionOrder(catalogue="feeds/spring.csv", promotion="618")
 
 
-def _found(server: str, run_id: str) -> list[dict[str, object]]:
-    """Ask the server for the events of a run until it has some."""
+def _found(server: str, run_id: str, at_least: int = 1) -> list[dict[str, object]]:
+    """Ask the server for the events of a run until it has that many."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         asked = {"filter": {"resource": {"id": [f"zimage.run.{run_id}"]}}}
         found = httpx.post(f"{server}/events/filter", json=asked, timeout=10).json()["events"]
-        if found:
+        if len(found) >= at_least:
             return list(found)
         time.sleep(0.2)
     raise AssertionError("the server has not got the event")
@@ -54,6 +54,21 @@ def test_an_event_names_its_run_and_promotion_and_carries_plain_data(prefect_ser
     }
 
 
+def test_each_step_of_a_run_follows_the_one_before_it_and_an_alarm_waits_for_nobody(prefect_server: str):
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+        for name in (events.RUN_STARTED, events.QUALITY_LOW, events.RUN_PROGRESS, events.RUN_COMPLETED):
+            events.emit(name, ORDER, "r-course")
+        events.emit(events.RUN_STARTED, ORDER, "r-other")
+        EventsWorker.drain_all()
+    seen = {event["event"]: event for event in _found(prefect_server, "r-course", at_least=4)}
+    assert seen[events.RUN_STARTED]["follows"] is None
+    assert seen[events.QUALITY_LOW]["follows"] is None
+    assert seen[events.RUN_PROGRESS]["follows"] == seen[events.RUN_STARTED]["id"]
+    assert seen[events.RUN_COMPLETED]["follows"] == seen[events.RUN_PROGRESS]["id"]
+    (other,) = _found(prefect_server, "r-other")
+    assert other["follows"] is None
+
+
 def test_without_a_server_nothing_is_started_and_nothing_is_sent():
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         assert not events.emit(events.RUN_STARTED, ORDER, "r-alone")
@@ -67,9 +82,7 @@ def test_what_cannot_be_sent_is_logged_and_never_raised(prefect_server: str, cap
 
 
 def test_a_server_that_is_gone_costs_no_time():
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}/api"
+    url = f"http://127.0.0.1:{free_port()}/api"
     started = time.process_time()
     with temporary_settings({PREFECT_API_URL: url}):
         for _ in range(10):

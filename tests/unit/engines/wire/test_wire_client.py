@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from certificates import certificate
+from free_ports import free_port
 from pydantic import SecretStr
-from small_servers import HTML, Answer, Seen, closed_port, in_turn, json_answer, serving
+from small_servers import HTML, Answer, Seen, in_turn, json_answer, serving
 
 from zimage_core.engines.wire.client import (
     EngineLocked,
@@ -131,7 +132,7 @@ def test_a_body_of_exactly_the_limit_is_taken() -> None:
 def test_no_connection_is_told_from_one_that_broke() -> None:
     wire = Wire("e")
     with pytest.raises(EngineUnreachable, match="cannot be reached") as caught:
-        wire.call("GET", f"http://127.0.0.1:{closed_port()}/")
+        wire.call("GET", f"http://127.0.0.1:{free_port()}/")
     assert caught.value.retryable
     with serving(in_turn(Answer(drop=True), Answer(body=b"x" * 1000, cut_bytes=10))) as server:
         for _ in range(2):

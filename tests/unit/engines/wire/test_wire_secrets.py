@@ -8,8 +8,9 @@ import traceback
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from pydantic import SecretStr
-from small_servers import Answer, DrawingServer, Seen, closed_port, json_answer, serving
+from small_servers import Answer, DrawingServer, Seen, json_answer, serving
 from zimage_requests import request_for
 
 from zimage_core.engines import openai_images, zimage_http
@@ -54,7 +55,7 @@ def test_no_error_repr_log_or_traceback_holds_the_key(everything_said: pytest.Lo
         for path in ("/401", "/500"):
             reply = wire.call("POST", server.url + path, json={"a": 1})
             heard += [repr(reply), str(reply), said(error_for_status(reply, "e", what="a picture"))]
-        for url in (f"{server.url}/redirect", f"http://127.0.0.1:{closed_port()}/?key={KEY}", f"http://u:{KEY}@:1/"):
+        for url in (f"{server.url}/redirect", f"http://127.0.0.1:{free_port()}/?key={KEY}", f"http://u:{KEY}@:1/"):
             with pytest.raises(EngineError) as caught:
                 wire.call("POST", url, json={"a": 1})
             heard.append(said(caught.value))
