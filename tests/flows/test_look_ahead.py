@@ -39,7 +39,6 @@ class Watched(SleepingEngine):
         self.asked: list[str] = []
         self.behind: list[int] = []
         self.graded = 0
-        self.busy_s = 0.0
 
     def render(self, requests: Sequence[RenderRequest]) -> list[Rendered | EngineFailure]:
         self.inside += 1
@@ -50,12 +49,6 @@ class Watched(SleepingEngine):
         answers = super().render(requests)
         self.inside -= 1
         return answers
-
-    def busy_share(self) -> float:
-        """Return which share of the time between its first and its last picture it drew."""
-        drawn = [line.split() for line in self.journal.read_text().splitlines() if line.startswith("drawn")]
-        spans = sorted((float(started_s), float(ended_s)) for _, _, started_s, ended_s in drawn)
-        return sum(ended_s - started_s for started_s, ended_s in spans) / (spans[-1][1] - spans[0][0])
 
 
 @pytest.fixture
@@ -86,26 +79,30 @@ def test_an_engine_that_takes_two_calls_draws_while_pictures_are_stored_and_one_
 ):
     keep = tasks.generate.keep_attempt
 
-    def keep_slowly(*what: object) -> tuple[str, str]:
-        time.sleep(0.1)
+    def keep_while_drawing(*what: object) -> tuple[str, str]:
+        deadline_s = time.monotonic() + 60
+        while calls == "2" and not engine.inside and len(engine.asked) < BATCH * BATCHES:
+            assert time.monotonic() < deadline_s, "a picture is stored, others are left, and none is being drawn"
+            time.sleep(0.005)
+        drawn_beside.append(engine.inside)
         return keep(*what)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tasks.generate, "keep_attempt", keep_slowly)
-    shares = {}
+    monkeypatch.setattr(tasks.generate, "keep_attempt", keep_while_drawing)
     for calls in ("1", "2"):
+        drawn_beside: list[int] = []
         engine = watched(seconds="0.2", calls=calls)
         with opened_rooms():
             produce(order.model_copy(update={"work_dir": tmp_path / calls}))
-        shares[calls] = engine.busy_share()
-    assert shares["1"] < 0.67
-    assert shares["2"] > 0.85
+        assert len(drawn_beside) == BATCH * BATCHES
+        if calls == "1":
+            assert not any(drawn_beside)
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3])
 def test_no_more_batches_are_in_the_engine_than_it_takes_and_they_are_asked_for_in_order(
     order: ProductionOrder, watched: Callable[..., Watched], calls: int
 ):
-    engine = watched(seconds="0.02", calls=str(calls))
+    engine = watched(seconds="0.1", calls=str(calls))
     run_id = produce(order)
     assert engine.most_inside == calls
     assert (engine.threads == {threading.get_ident()}) == (calls == 1)

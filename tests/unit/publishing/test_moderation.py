@@ -156,7 +156,7 @@ def test_an_answer_of_another_shape_is_none(server: ModerationServer, client: Ht
 
 
 def test_a_service_that_says_nothing_is_left_after_its_time(server: ModerationServer, ticking: Clock):
-    client = client_of(server, ticking, timeout_s=0.2)
+    client = client_of(server, ticking, timeout_s=1.0)
     server.broken = "silent"
     answer = client.ask(case())
     client.close()

@@ -98,7 +98,7 @@ def test_a_picture_without_a_sign_of_life_is_cancelled_by_its_own_id_and_tried_a
 ) -> None:
     server.fail("run", "stuck")
     request = request_for("text")
-    engine = engine_on(server, patience=dataclasses.replace(PATIENT, stall_s=0.3), attempts="2")
+    engine = engine_on(server, patience=dataclasses.replace(PATIENT, stall_s=1.5), attempts="2")
     answer = made(engine, request)
     assert right(answer, server, request)
     (stuck, drawn) = [body["prompt_id"] for name, body in server.bodies if name == "prompt"]
@@ -107,7 +107,7 @@ def test_a_picture_without_a_sign_of_life_is_cancelled_by_its_own_id_and_tried_a
 
 
 def test_a_picture_that_waits_too_long_leaves_the_queue_and_the_others_alone(engine_on: EngineOn) -> None:
-    with ComfyUI(step_s=0.2) as server:
+    with ComfyUI(step_s=0.4) as server:
         other = engine_on(server, in_flight="1")
         drawing = threading.Thread(target=made, args=(other, request_for("text", shot="somebody else's")))
         drawing.start()
@@ -164,7 +164,7 @@ def test_an_old_server_that_gives_its_own_ids_still_draws_right(server: ComfyUI,
 
 def test_an_old_server_is_never_interrupted_while_it_draws_for_others(engine_on: EngineOn) -> None:
     """It does not look at the id: whatever runs would be stopped."""
-    with ComfyUI(step_s=0.1) as server:
+    with ComfyUI(step_s=0.4) as server:
         server.own_ids = True
         drawing = threading.Thread(target=made, args=(engine_on(server), request_for("text", shot="others")))
         drawing.start()
