@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from served_engine import ServerProcess, free_port
+from free_ports import free_port
+from served_engine import ServerProcess
 
 from zimage_core.ledger import Ledger
 

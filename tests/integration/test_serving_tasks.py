@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from served_engine import GatedEngine, Served, ServerProcess, body, detail, free_port, served, wait_until
+from free_ports import free_port
+from served_engine import GatedEngine, Served, ServerProcess, body, detail, served, wait_until
 
 from zimage_core.errors import BadImage
 from zimage_core.imaging.pixels import decode_png
