@@ -113,7 +113,9 @@ def first_round(
         assert error.retryable, error
         assert len(error.sentence) > 20
         left.append(request)
-    assert len(left) <= MOST_LEFT * len(requests), Counter(a.error.code for a in answers if isinstance(a, EngineFailure))
+    assert len(left) <= MOST_LEFT * len(requests), Counter(
+        a.error.code for a in answers if isinstance(a, EngineFailure)
+    )
     assert set(proxy.done) == set(FAULTS), "each kind of fault was met"
     may_be_spoilt = sum(proxy.spoils(seen) for seen in proxy.seen)
     assert SHARE / 2 < proxy.done.total() / may_be_spoilt < 2 * SHARE
