@@ -79,23 +79,20 @@ def test_an_engine_that_takes_two_calls_draws_while_pictures_are_stored_and_one_
 ):
     keep = tasks.generate.keep_attempt
 
-    def keep_while_drawing(*what: object) -> tuple[str, str]:
-        deadline_s = time.monotonic() + 60
-        while calls == "2" and not engine.inside and len(engine.asked) < BATCH * BATCHES:
-            assert time.monotonic() < deadline_s, "a picture is stored, others are left, and none is being drawn"
-            time.sleep(0.005)
-        drawn_beside.append(engine.inside)
+    def keep_slowly(*what: object) -> tuple[str, str]:
+        drawn_beside.append(engine.inside > 0)
+        time.sleep(0.1)
         return keep(*what)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tasks.generate, "keep_attempt", keep_while_drawing)
+    monkeypatch.setattr(tasks.generate, "keep_attempt", keep_slowly)
     for calls in ("1", "2"):
-        drawn_beside: list[int] = []
+        drawn_beside: list[bool] = []
         engine = watched(seconds="0.2", calls=calls)
         with opened_rooms():
             produce(order.model_copy(update={"work_dir": tmp_path / calls}))
         assert len(drawn_beside) == BATCH * BATCHES
-        if calls == "1":
-            assert not any(drawn_beside)
+        # both calls may be stored at once where the machine is busy, and the last has none beside it
+        assert sum(drawn_beside) >= BATCH * BATCHES / 2 if calls == "2" else not any(drawn_beside)
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3])
