@@ -47,8 +47,11 @@ EVENTS: Final = (
 )
 """Every name that is ever emitted; automations may rest on these and no others."""
 
-COURSE: Final = frozenset({RUN_STARTED, RUN_PROGRESS, RUN_COMPLETED, RUN_INCOMPLETE, RUN_FAILED})
-"""What a run's silence is measured from and ended by; each follows the one before it, as the server must take them."""
+COURSE: Final = frozenset({RUN_STARTED, RUN_PROGRESS, RUN_COMPLETED})
+"""What a run's silence is measured from and ended by: each follows the one before it, as the server must take them.
+
+Ends that call somebody follow nothing: the server holds a follower back for 15 minutes when the other never comes.
+"""
 
 _lock = threading.Lock()
 _before: dict[str, Event] = {}

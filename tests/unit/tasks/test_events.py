@@ -55,14 +55,15 @@ def test_an_event_names_its_run_and_promotion_and_carries_plain_data(prefect_ser
 
 
 def test_each_step_of_a_run_follows_the_one_before_it_and_an_alarm_waits_for_nobody(prefect_server: str):
+    alarms = (events.QUALITY_LOW, events.ENGINE_DOWN, events.RUN_FAILED, events.RUN_INCOMPLETE)
     with temporary_settings({PREFECT_API_URL: prefect_server}):
-        for name in (events.RUN_STARTED, events.QUALITY_LOW, events.RUN_PROGRESS, events.RUN_COMPLETED):
+        for name in (events.RUN_STARTED, *alarms, events.RUN_PROGRESS, events.RUN_COMPLETED):
             events.emit(name, ORDER, "r-course")
         events.emit(events.RUN_STARTED, ORDER, "r-other")
         EventsWorker.drain_all()
-    seen = {event["event"]: event for event in _found(prefect_server, "r-course", at_least=4)}
+    seen = {event["event"]: event for event in _found(prefect_server, "r-course", at_least=7)}
     assert seen[events.RUN_STARTED]["follows"] is None
-    assert seen[events.QUALITY_LOW]["follows"] is None
+    assert {seen[name]["follows"] for name in alarms} == {None}
     assert seen[events.RUN_PROGRESS]["follows"] == seen[events.RUN_STARTED]["id"]
     assert seen[events.RUN_COMPLETED]["follows"] == seen[events.RUN_PROGRESS]["id"]
     (other,) = _found(prefect_server, "r-other")
