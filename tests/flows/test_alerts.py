@@ -91,6 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def on_server(server: str) -> Iterator[str]:
+    EventsWorker.drain_all()  # it stays with the server it began with, and an earlier test may have left one
     with temporary_settings({PREFECT_API_URL: server}):
         _delete_ours()
         yield server

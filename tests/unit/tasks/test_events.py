@@ -88,4 +88,6 @@ def test_a_server_that_is_gone_costs_no_time():
     with temporary_settings({PREFECT_API_URL: url}):
         for _ in range(10):
             events.emit(events.RUN_PROGRESS, ORDER, "r-gone")
-    assert time.process_time() - started < 2
+    spent_s = time.process_time() - started
+    EventsWorker.drain_all(timeout=0)  # all servers share one worker; this one would keep what other tests send waiting
+    assert spent_s < 2
