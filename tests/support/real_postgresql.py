@@ -36,7 +36,7 @@ def running_postgresql() -> Iterator[str]:
     data, log = folder / "data", folder / "log"
     initdb = [_program("initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
     try:
-        subprocess.run([*initdb, "--locale=C.UTF-8"], check=True, capture_output=True, cwd=folder, **owner)
+        subprocess.run([*initdb, "--locale=C.UTF-8"], check=True, stdout=subprocess.DEVNULL, cwd=folder, **owner)
         options = {"listen_addresses": "127.0.0.1", "port": free_port(), "unix_socket_directories": folder}
         options |= {"fsync": "off", "max_connections": 200}
         command = [_program("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in options.items())]
